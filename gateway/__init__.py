@@ -1,0 +1,1 @@
+"""The gateway: client sockets on one side, the contract in Redis on the other. It never talks to a model."""
