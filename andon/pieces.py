@@ -71,8 +71,10 @@ class Failure(msgspec.Struct, frozen=True):
 class Finish(msgspec.Struct, frozen=True):
     """The upstream's own ending.
 
-    `response` holds what the upstream's final Response says beyond our own fields (`model`, `service_tier`,
-    `incomplete_details`, ...), possibly empty. `usage` is in OpenAI's Responses shape, complete with its
+    `response` holds what the upstream's final Response says beyond our own fields (`model`, `service_tier`, ...),
+    possibly empty. `usage` is in OpenAI's Responses shape, complete with its details, or None where the upstream
+    did not tell. `failure` is set exactly when `status` is `failed`; `incomplete_reason` exactly when it is
+    `incomplete` (`max_output_tokens`, `content_filter`).
     """
 
     status: Literal["completed", "incomplete", "failed"]
