@@ -1,0 +1,39 @@
+"""Close codes: why a socket ends, in one table.
+
+The numbers below 1016 are RFC 6455's; those from 3000 are registered with IANA. What the official SDK does with
+each decides their use: 1000 and 1001 end its iteration cleanly (so 1001 never goes out while a response is live on
+that socket), 1011 to 1013 let it reconnect, the rest raise.
+"""
+
+from enum import IntEnum
+from typing import Final
+
+
+class CloseCode(IntEnum):
+    """Every code that a gateway sends."""
+
+    DONE = 1000
+    GOING_AWAY = 1001
+    FRAME_TOO_BIG = 1009
+    INTERNAL = 1011
+    RESTARTING = 1012
+    OVERLOADED = 1013
+    UNAUTHORIZED = 3000
+    FORBIDDEN = 3003
+    TOO_SLOW = 3008
+
+
+STOPPED_REASON: Final = "stopped"
+
+# code: (reason as sent where the case has no closer one, meaning, what a client should do)
+CLOSE_CODES: Final[dict[CloseCode, tuple[str, str, str]]] = {
+    CloseCode.DONE: ("done", "Done, or stopped (reason `stopped`).", "Nothing."),
+    CloseCode.GOING_AWAY: ("going_away", "The server goes away; nothing was live on this socket.", "Reconnect."),
+    CloseCode.FRAME_TOO_BIG: ("frame_too_big", "A frame exceeded `ANDON_MAX_FRAME_BYTES`.", "Send less in one frame."),
+    CloseCode.INTERNAL: ("internal", "Our fault, or Redis lost the job (`job_lost`).", "Create anew."),
+    CloseCode.RESTARTING: ("restarting", "This replica restarts; jobs go on.", "Reconnect and retrieve."),
+    CloseCode.OVERLOADED: ("overloaded", "This replica has no room.", "Reconnect later, with back-off."),
+    CloseCode.UNAUTHORIZED: ("unauthorized", "No valid token, or it expired.", "Get a token, then reconnect."),
+    CloseCode.FORBIDDEN: ("forbidden", "The token may not do this.", "Do not retry."),
+    CloseCode.TOO_SLOW: ("too_slow", "The client read too slowly for too long.", "Reconnect and retrieve."),
+}

@@ -1,0 +1,108 @@
+"""Errors: one root, a branch for each thing the caller can do.
+
+    AndonError
+    ├── RequestError          mend the request: names the field and the remedy
+    │   ├── NotFoundError     no such response for this caller
+    │   └── ConflictError     the same key with another body
+    ├── RetryLaterError       nothing happened that a repeat would double: try again
+    │   ├── StoreUnavailable  Redis is away, slow or full
+    │   └── OverloadedError   a bound was reached
+    ├── ResumeElsewhere       this replica is going: reconnect to another and retrieve
+    ├── GoneError             give up: Redis itself lost the job
+    ├── StartError            the process cannot start: one clear line
+    └── ContractError         our bug: a reply or frame that the contract does not know
+
+Foreign exceptions are translated once, at the adapter that meets them, with `from`.
+"""
+
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+
+class AndonError(Exception):
+    """Root of all errors that Andon raises on purpose."""
+
+
+class RequestError(AndonError):
+    """The client can mend this: `param` names the field, the message the remedy."""
+
+    status: ClassVar[int] = HTTPStatus.BAD_REQUEST
+    type: ClassVar[str] = "invalid_request_error"
+
+    def __init__(self, code: str, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.param = param
+
+
+class NotFoundError(RequestError):
+    """No such response for this caller: unknown, expired and foreign look alike on purpose."""
+
+    status: ClassVar[int] = HTTPStatus.NOT_FOUND
+
+
+class ConflictError(RequestError):
+    """The same idempotency key came with another body."""
+
+    status: ClassVar[int] = HTTPStatus.CONFLICT
+
+
+class RetryLaterError(AndonError):
+    """Nothing is wrong with the request; the same request may succeed later."""
+
+    status: ClassVar[int] = HTTPStatus.SERVICE_UNAVAILABLE
+    type: ClassVar[str] = "server_error"
+
+    def __init__(self, code: str, message: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.param: str | None = None
+        self.retry_after_s = retry_after_s
+
+
+class StoreUnavailable(RetryLaterError):  # noqa: N818  the condition is the name
+    """Redis did not answer in time, refused, or is full. A write may have happened: scripts are idempotent."""
+
+    def __init__(self, message: str, *, code: str = "store_unavailable") -> None:
+        super().__init__(code, message)
+
+
+class OverloadedError(RetryLaterError):
+    """A bound was reached: lanes, queued commands, sockets."""
+
+    status: ClassVar[int] = HTTPStatus.TOO_MANY_REQUESTS
+    type: ClassVar[str] = "rate_limit_error"
+
+
+class GoneError(AndonError):
+    """Redis itself lost the job; nothing recreates it."""
+
+
+class StartError(AndonError):
+    """The process cannot start; the message is the one line to print."""
+
+
+class ContractError(AndonError):
+    """A reply or frame that the contract does not know: our bug, or a foreign writer in our keys."""
+
+
+def error_event(
+    error: RequestError | RetryLaterError, *, event_id: str | None = None, stream_id: str | None = None
+) -> dict[str, Any]:
+    """Shape an error as the socket's `error` event (design, section 3).
+
+    `stream_id` only where a create of that lane failed: on a named lane the SDK takes any `error` for the end of that
+    lane's response.
+    """
+    event: dict[str, Any] = {
+        "type": "error",
+        "status": int(error.status),
+        "error": {"type": error.type, "code": error.code, "message": error.message, "param": error.param},
+    }
+    if event_id is not None:
+        event["event_id"] = event_id
+    if stream_id is not None:
+        event["stream_id"] = stream_id
+    return event

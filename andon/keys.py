@@ -1,0 +1,84 @@
+"""Keys: every key and channel in Redis, in one table.
+
+All keys of one session carry its tag as hash tag, so that each script touches one slot. The job hash alone
+decides what is true of a job; queue, job sets and index are hints, written before the session's script and removed
+after it, so that each is a superset of the truth.
+
+| key or channel             | type       | slot    | time to live                | writer           | readers         |
+|----------------------------|------------|---------|-----------------------------|------------------|-----------------|
+| `andon:{T}:job:R`          | hash       | session | live; ended: `log_ttl_s`    | scripts          | scripts, sweep  |
+| `andon:{T}:log:R`          | list       | session | as the job                  | scripts          | gateways, rescue|
+| `andon:{T}:session`        | hash       | session | `session_ttl_s`             | submit           | scripts         |
+| `andon:{T}:live`           | set        | session | as the session              | submit, settle   | gateways, sweep |
+| `andon:{T}:lanes`          | hash       | session | as the session              | submit, settle   | scripts         |
+| `andon:{T}:outbox`         | stream     | session | settlements' 7 days         | settle, stop     | shipper         |
+| `andon:{T}:events`         | sharded ch.| session | -                           | scripts          | gateways        |
+| `andon:{W}:lease`          | hash       | worker  | lease, then tombstone's day | worker, rescue   | rescue          |
+| `andon:{W}:jobs`           | set        | worker  | a day, renewed at the beat  | worker           | rescue          |
+| `andon:stop:W`             | channel    | -       | -                           | stop             | that worker     |
+| `andon:workers`            | sorted set | own     | a day, renewed at the beat  | worker           | sweep           |
+| `andon:queue`              | stream     | own     | queue's, renewed at submit  | gateway, rescue  | workers         |
+| `andon:sessions`           | sorted set | own     | a day, renewed at submit    | gateway          | sweep           |
+| `andon:settlements`        | stream     | own     | 7 days, trimmed by age      | shipper          | billing         |
+
+T is a session tag, R a response id, W a worker id. `live` time to live: `ANDON_QUEUE_TTL_S` + `ANDON_MAX_RUN_S` +
+`ANDON_LOG_TTL_S` at submit and at claim, renewed by appends and beats while the job lives.
+"""
+
+from andon.ids import ResponseId, SessionTag, WorkerId, tag_of
+
+QUEUE = "andon:queue"
+QUEUE_GROUP = "workers"
+WORKERS = "andon:workers"
+SESSIONS = "andon:sessions"
+SETTLEMENTS = "andon:settlements"
+
+
+def job(response_id: ResponseId) -> str:
+    """Name the job hash, which alone decides what is true of the job."""
+    return f"andon:{{{tag_of(response_id)}}}:job:{response_id}"
+
+
+def log(response_id: ResponseId) -> str:
+    """Name the event log: a list whose index is the sequence number."""
+    return f"andon:{{{tag_of(response_id)}}}:log:{response_id}"
+
+
+def session(tag: SessionTag) -> str:
+    """Name the session hash: who owns it and what it is called."""
+    return f"andon:{{{tag}}}:session"
+
+
+def live(tag: SessionTag) -> str:
+    """Name the set of the session's responses that have not ended."""
+    return f"andon:{{{tag}}}:live"
+
+
+def lanes(tag: SessionTag) -> str:
+    """Name the hash of busy lanes: field `socket/stream_id`, value the holder and then those who wait."""
+    return f"andon:{{{tag}}}:lanes"
+
+
+def outbox(tag: SessionTag) -> str:
+    """Name the stream of settlement records that are still to be shipped."""
+    return f"andon:{{{tag}}}:outbox"
+
+
+def events(tag: SessionTag) -> str:
+    """Name the sharded channel on which the session's events are published."""
+    return f"andon:{{{tag}}}:events"
+
+
+def stop_channel(worker_id: WorkerId) -> str:
+    """Name the channel on which one worker hears stops."""
+    return f"andon:stop:{worker_id}"
+
+
+def lease(worker_id: WorkerId) -> str:
+    """Name the worker's lease."""
+    return f"andon:{{{worker_id}}}:lease"
+
+
+def worker_jobs(worker_id: WorkerId) -> str:
+    """Name the set of jobs that the worker may own: a superset."""
+    return f"andon:{{{worker_id}}}:jobs"

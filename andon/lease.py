@@ -1,0 +1,81 @@
+"""Lease: a worker's renewed promise that it lives and hears stops, and the tombstone that ends it.
+
+Owns the lease key, the worker's entry in the index of workers, and the worker's job set as others read it. Expiry is
+judged by Redis' clock; the worker judges itself by its own monotonic clock (`worker.switch`). Guarantees: after
+`bury` said dead, no renewal of that id ever succeeds.
+"""
+
+import asyncio
+from typing import Any, Final
+
+import msgspec
+
+from andon import keys
+from andon.database import Database
+from andon.frames import encode
+from andon.ids import ResponseId, WorkerId
+from andon.script import script
+
+_KEYS_TTL_MS: Final = 86400 * 1000  # lease, job set and tombstone outlive any outage that somebody would sit out
+
+
+class About(msgspec.Struct, frozen=True):
+    """What a worker says of itself at each beat: for consoles, never for decisions."""
+
+    host: str
+    pid: int
+    live: int
+    concurrency: int
+    draining: bool
+
+
+class Leases:
+    """The leases of all workers."""
+
+    def __init__(self, database: Database, *, lease_s: float) -> None:
+        self._database = database
+        self._lease_ms = int(lease_s * 1000)
+
+    async def renew(self, worker_id: WorkerId, about: About) -> bool:
+        """Renew the lease; False if this id was declared dead, for good."""
+        indexed = [
+            self._database.call("ZADD", keys.WORKERS, 0, worker_id),
+            self._database.call("PEXPIRE", keys.WORKERS, _KEYS_TTL_MS),
+        ]
+        reply = self._database.eval(
+            script("renew"),
+            [keys.lease(worker_id), keys.worker_jobs(worker_id)],
+            [self._lease_ms, _KEYS_TTL_MS, encode(about)],
+        )
+        for hint in indexed:
+            await hint
+        return bool((await reply)[0] == b"ok")
+
+    async def bury(self, worker_id: WorkerId, *, by_itself: bool = False) -> bool:
+        """Declare a worker dead if its lease has run out (or it asks itself); tell whether it is."""
+        reply = await self._database.eval(
+            script("bury"), [keys.lease(worker_id)], [_KEYS_TTL_MS, "1" if by_itself else "0"]
+        )
+        return bool(reply[0] == b"dead")
+
+    async def workers(self) -> list[WorkerId]:
+        """List the workers of the index: a superset of those that live."""
+        members = await self._database.call("ZRANGE", keys.WORKERS, 0, -1)
+        return [WorkerId(member.decode()) for member in members]
+
+    async def about(self, worker_id: WorkerId) -> About | None:
+        """Read what a worker last said of itself, if its key is still there."""
+        text = await self._database.call("HGET", keys.lease(worker_id), "about")
+        return msgspec.json.decode(text, type=About) if text else None
+
+    async def jobs(self, worker_id: WorkerId) -> list[ResponseId]:
+        """List the jobs that this worker may own: a superset."""
+        members: list[Any] = await self._database.call("SMEMBERS", keys.worker_jobs(worker_id))
+        return [ResponseId(member.decode()) for member in members]
+
+    async def remove(self, worker_id: WorkerId) -> None:
+        """Take a dead worker whose jobs have all been ended out of the index; its tombstone stays."""
+        await asyncio.gather(
+            self._database.call("ZREM", keys.WORKERS, worker_id),
+            self._database.call("DEL", keys.worker_jobs(worker_id)),
+        )

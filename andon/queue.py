@@ -1,0 +1,110 @@
+"""Queue: the stream of responses that wait for a worker.
+
+Owns how entries are read and dropped. An entry is a hint: it is written before the job and dropped after the claim,
+so every queued job has one, and an entry may name a job that is not there yet, or no longer waits. Guarantees: an
+entry that was read stays pending in the group until it is dropped, so a reader that dies loses nothing; `adopt` finds
+what it left.
+"""
+
+from typing import Any, Final
+
+import msgspec
+from redis.exceptions import ResponseError
+
+from andon import keys
+from andon.database import Database
+from andon.ids import ResponseId, WorkerId
+
+_ADOPT_AT_ONCE: Final = 100
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One entry. `written_at_s`: Unix seconds on Redis' clock."""
+
+    id: str
+    response_id: ResponseId
+
+    @property
+    def written_at_s(self) -> float:
+        """Return when the entry was written: a stream id starts with its milliseconds."""
+        return int(self.id.partition("-")[0]) / 1000
+
+
+class Queue:
+    """The queue as one worker reads it. `reader` is a connection of its own: its reads block."""
+
+    def __init__(self, database: Database, reader: Database, worker_id: WorkerId) -> None:
+        self._database = database
+        self._reader = reader
+        self._worker_id = worker_id
+
+    async def read(self, most: int, *, block_s: float) -> list[Entry]:
+        """Wait up to `block_s` for entries. Cancelling it is safe: what was read stays pending."""
+        command = (
+            "XREADGROUP", "GROUP", keys.QUEUE_GROUP, self._worker_id,
+            "COUNT", most, "BLOCK", max(1, int(block_s * 1000)), "STREAMS", keys.QUEUE, ">",
+        )  # fmt: skip
+        try:
+            reply = await self._reader.call(*command, timeout_s=block_s + 2.0)
+        except ResponseError as error:
+            if not str(error).startswith("NOGROUP"):
+                raise
+            await self._make_group()
+            return []
+        return _entries(reply[0][1]) if reply else []
+
+    async def put(self, response_id: ResponseId) -> None:
+        """Write an entry: for a job that was lost from the queue, or for one that was read and not claimed."""
+        await self._database.call("XADD", keys.QUEUE, "*", "job", response_id)
+
+    async def adopt(self, *, idle_s: float) -> list[Entry]:
+        """Take over entries that some reader has held for so long without dropping them: it died, or never claimed."""
+        command = (
+            "XAUTOCLAIM", keys.QUEUE, keys.QUEUE_GROUP, self._worker_id, int(idle_s * 1000), "0",
+            "COUNT", _ADOPT_AT_ONCE,
+        )  # fmt: skip
+        try:
+            reply = await self._database.call(*command)
+        except ResponseError as error:
+            if not str(error).startswith("NOGROUP"):
+                raise
+            await self._make_group()
+            return []
+        return _entries(reply[1])
+
+    async def drop(self, entries: list[Entry]) -> None:
+        """Drop entries whose jobs are claimed, or wait no more."""
+        if not entries:
+            return
+        ids = [entry.id for entry in entries]
+        acked = self._database.call("XACK", keys.QUEUE, keys.QUEUE_GROUP, *ids)
+        deleted = self._database.call("XDEL", keys.QUEUE, *ids)
+        await acked
+        await deleted
+
+    async def leave(self) -> None:
+        """Forget this reader. Only for one that holds nothing: deleting a consumer drops what it holds pending."""
+        pending = await self._database.call("XPENDING", keys.QUEUE, keys.QUEUE_GROUP, "-", "+", 1, self._worker_id)
+        if not pending:
+            await self._database.call("XGROUP", "DELCONSUMER", keys.QUEUE, keys.QUEUE_GROUP, self._worker_id)
+
+    async def _make_group(self) -> None:
+        """Make the group, from the first entry on; the key is made with it, and lives as any submit renews it."""
+        created = self._database.call("XGROUP", "CREATE", keys.QUEUE, keys.QUEUE_GROUP, "0", "MKSTREAM")
+        expires = self._database.call("EXPIRE", keys.QUEUE, 86400)
+        try:
+            await created
+        except ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):  # another worker was first
+                raise
+        await expires
+
+
+def _entries(rows: list[Any]) -> list[Entry]:
+    entries = []
+    for row in rows:
+        if row is None or row[1] is None:
+            continue  # deleted while it was pending
+        fields = dict(zip(row[1][::2], row[1][1::2], strict=True))
+        entries.append(Entry(row[0].decode(), ResponseId(fields[b"job"].decode())))
+    return entries

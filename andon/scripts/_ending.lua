@@ -1,0 +1,111 @@
+-- Fragment, included by the scripts that log frames or end a job. It defines functions only.
+--
+-- `f` is the job hash as a table. Frames are joined from three texts that the submit wrote: `envelope` (members of
+-- every event), `base` (the Response's constant members, an object without its closing brace) and a state.
+
+local QUEUED = ',"status":"queued","error":null,"incomplete_details":null,"output":[],"usage":null}'
+local IN_PROGRESS = ',"status":"in_progress","error":null,"incomplete_details":null,"output":[],"usage":null}'
+-- No request was made: zero usage, and the upstream is the source of that truth (design, promise 5).
+local NO_USAGE = '{"input_tokens":0,"input_tokens_details":{"cached_tokens":0,"cache_write_tokens":0},'
+  .. '"output_tokens":0,"output_tokens_details":{"reasoning_tokens":0},"total_tokens":0,"source":"upstream"}'
+
+local function read_job(job)
+  local flat = redis.call('HGETALL', job)
+  local f = {}
+  for i = 1, #flat, 2 do f[flat[i]] = flat[i + 1] end
+  return f
+end
+
+-- Unix seconds with microseconds, as text: a Lua number would round it.
+local function now()
+  local t = redis.call('TIME')
+  return string.format('%d.%06d', t[1], t[2])
+end
+
+local function frame_of(f, type_, number, extra, state)
+  return '{"type":"' .. type_ .. '","sequence_number":' .. number .. ',' .. f.envelope .. extra
+    .. ',"response":' .. f.base .. state .. '}'
+end
+
+local function created_frame(f)
+  return frame_of(f, 'response.created', 0, ',"session":' .. f.session_json, QUEUED)
+end
+
+-- Publish frames with their header. Always the last thing that a script does.
+local function publish(channel, rid, first, frames, terminal)
+  local header = rid .. ' ' .. first .. ' ' .. (first + #frames - 1) .. ' ' .. (terminal and '!' or '.')
+  redis.call('SPUBLISH', channel, header .. '\n' .. table.concat(frames, '\n'))
+end
+
+local function append_frames(log, frames)
+  -- unpack() has a limit of some thousands; a batch may be larger.
+  for i = 1, #frames, 500 do
+    redis.call('RPUSH', log, unpack(frames, i, math.min(i + 499, #frames)))
+  end
+end
+
+-- Leave the lane; returns the id of the response whose turn it is now, or ''. The caller promotes it, after it has
+-- put it into the queue: the queue stays a superset.
+local function leave_lane(lanes, lane, rid)
+  if lane == '' then return '' end
+  local held = redis.call('HGET', lanes, lane)
+  if not held then return '' end
+  local rest, was_first, first = {}, false, true
+  for id in string.gmatch(held, '%S+') do
+    if id == rid then was_first = first else rest[#rest + 1] = id end
+    first = false
+  end
+  if #rest == 0 then
+    redis.call('HDEL', lanes, lane)
+    return ''
+  end
+  redis.call('HSET', lanes, lane, table.concat(rest, ' '))
+  return was_first and rest[1] or ''
+end
+
+-- Write a job's ending, exactly once: the caller has checked that it has none. k: job, log, live, lanes, outbox.
+-- frames: the last frames, the terminal event last, numbered from `first`. Returns the next response of the lane.
+local function end_job(k, f, rid, first, frames, status, settlement, log_ttl_ms, outbox_ttl_ms, channel)
+  local at = now()
+  append_frames(k.log, frames)
+  redis.call('HSET', k.job, 'state', 'ended', 'status', status, 'settled_at', at, 'last', first + #frames - 1)
+  -- The request is needed no more; of an ended job only its log and its outcome are kept.
+  redis.call('HDEL', k.job, 'request')
+  redis.call('SREM', k.live, rid)
+  redis.call('PEXPIRE', k.job, log_ttl_ms)
+  redis.call('PEXPIRE', k.log, log_ttl_ms)
+  local record = f.record .. ',"status":"' .. status .. '","settled_at":' .. at .. settlement .. '}'
+  redis.call('XADD', k.outbox, '*', 'response_id', rid, 'settlement', record)
+  redis.call('PEXPIRE', k.outbox, outbox_ttl_ms)
+  local next_id = leave_lane(k.lanes, f.lane, rid)
+  publish(channel, rid, first, frames, true)
+  return next_id
+end
+
+-- The ending of a job that no worker has claimed, or that waits again after a requeue: cancelled by its mark, or
+-- failed. Its log holds nothing yet (a waiting job), the created event, or that and the in-progress event.
+local function end_unclaimed(k, f, rid, status, state, usage_json, log_ttl_ms, outbox_ttl_ms, channel)
+  local first = redis.call('LLEN', k.log)
+  local frames = {}
+  if first == 0 then frames[1] = created_frame(f) end
+  local type_ = status == 'failed' and 'response.failed' or 'response.incomplete'
+  frames[#frames + 1] = frame_of(f, type_, first + #frames, '', state)
+  local stop_json = f.stop_at and f.stop_json or 'null'
+  local settlement = ',"usage":' .. usage_json .. ',"stop":' .. stop_json
+  return end_job(k, f, rid, first, frames, status, settlement, log_ttl_ms, outbox_ttl_ms, channel)
+end
+
+-- What an unclaimed job has cost: nothing, unless an earlier claim of it made a request (then the rescue's estimate).
+local function unclaimed_usage(f)
+  return f.unclaimed_usage or NO_USAGE
+end
+
+local function cancelled_state(f)
+  return ',"status":"cancelled","error":null,"incomplete_details":null,"output":[],"usage":' .. unclaimed_usage(f)
+    .. ',"stop":' .. f.stop_json .. '}'
+end
+
+local function failed_state(f, error_json)
+  return ',"status":"failed","error":' .. error_json .. ',"incomplete_details":null,"output":[],"usage":'
+    .. unclaimed_usage(f) .. '}'
+end

@@ -1,0 +1,43 @@
+#!lua
+-- Purpose: make one worker the owner of a queued job, under a new generation.
+-- Atomicity: one state change; `response.in_progress` is logged by the first claim only and published last.
+--   A repeat by the same owner answers the same, so the caller may retry after a lost reply.
+--   A marked job is refused and settled here; so is one that waited longer than the queue's time to live.
+-- KEYS: 1 job, 2 log, 3 live, 4 lanes, 5 outbox.
+-- ARGV: 1 response id, 2 worker id, 3 live time to live (ms), 4 log time to live (ms), 5 outbox time to live (ms),
+--   6 queue time to live (s), 7 the error of a queue time-out (JSON), 8 event channel.
+-- Returns: {'claimed', generation, length of the log, request, envelope, base, record, claims before this one}
+--   | {'gone'} | {'waiting'} | {'taken', owner} | {'ended'} | {'stopped', next of lane} | {'expired', next of lane}.
+
+--@include _ending
+
+local rid, worker = ARGV[1], ARGV[2]
+local k = {job = KEYS[1], log = KEYS[2], live = KEYS[3], lanes = KEYS[4], outbox = KEYS[5]}
+local f = read_job(k.job)
+if not f.state then return {'gone'} end
+if f.state == 'ended' then return {'ended'} end
+if f.state == 'waiting' then return {'waiting'} end
+if f.state == 'running' and f.owner ~= worker then return {'taken', f.owner} end
+
+if f.state == 'queued' then
+  if f.stop_at then
+    return {'stopped', end_unclaimed(k, f, rid, 'cancelled', cancelled_state(f), unclaimed_usage(f),
+      ARGV[4], ARGV[5], ARGV[8])}
+  end
+  if tonumber(now()) - tonumber(f.queued_at) > tonumber(ARGV[6]) then
+    return {'expired', end_unclaimed(k, f, rid, 'failed', failed_state(f, ARGV[7]), unclaimed_usage(f),
+      ARGV[4], ARGV[5], ARGV[8])}
+  end
+  f.gen = tostring(redis.call('HINCRBY', k.job, 'gen', 1))
+  redis.call('HSET', k.job, 'state', 'running', 'owner', worker, 'claimed_at', now())
+  redis.call('PEXPIRE', k.job, ARGV[3])
+  redis.call('PEXPIRE', k.log, ARGV[3])
+end
+local length = redis.call('LLEN', k.log)
+if length == 1 then
+  local frame = frame_of(f, 'response.in_progress', 1, '', IN_PROGRESS)
+  redis.call('RPUSH', k.log, frame)
+  length = 2
+  publish(ARGV[8], rid, 1, {frame}, false)
+end
+return {'claimed', f.gen, length, f.request, f.envelope, f.base, f.record, f.gen - 1}

@@ -1,0 +1,54 @@
+#!lua
+-- Purpose: accept a response: write its job and log `response.created`, or make it wait for its lane.
+-- Atomicity: checks first; then the job, the live set and the lane are written, the event is published last.
+--   A repeat with the same id changes nothing, so the caller may retry after a lost reply.
+-- KEYS: 1 job, 2 log, 3 session, 4 live, 5 lanes.
+-- ARGV: 1 response id, 2 tenant, 3 subject, 4 session name, 5 session name as JSON, 6 lane ('' for none),
+--   7 most that may wait in a lane, 8 live time to live (ms), 9 session time to live (ms), 10 envelope, 11 base,
+--   12 request (JSON), 13 settlement record (open JSON object), 14 event channel.
+-- Returns: {'queued'} | {'waiting', place in the lane} | {'duplicate'} | {'lane_full'} | {'foreign'}.
+
+--@include _ending
+
+local rid, lane = ARGV[1], ARGV[6]
+if redis.call('EXISTS', KEYS[1]) == 1 then return {'duplicate'} end
+local owner = redis.call('HMGET', KEYS[3], 'tenant', 'subject')
+if owner[1] and (owner[1] ~= ARGV[2] or owner[2] ~= ARGV[3]) then return {'foreign'} end
+
+local held, ahead = false, 0
+if lane ~= '' then
+  held = redis.call('HGET', KEYS[5], lane)
+  if held then
+    for _ in string.gmatch(held, '%S+') do ahead = ahead + 1 end
+    if ahead > tonumber(ARGV[7]) then return {'lane_full'} end
+  end
+end
+
+local at = now()
+local f = {
+  state = held and 'waiting' or 'queued', gen = '0', owner = '', tenant = ARGV[2], subject = ARGV[3],
+  session = ARGV[4], session_json = ARGV[5], lane = lane, submitted_at = at, envelope = ARGV[10], base = ARGV[11],
+  request = ARGV[12], record = ARGV[13],
+}
+if not held then f.queued_at = at end
+local flat = {}
+for name, value in pairs(f) do
+  flat[#flat + 1] = name
+  flat[#flat + 1] = value
+end
+redis.call('HSET', KEYS[1], unpack(flat))
+redis.call('PEXPIRE', KEYS[1], ARGV[8])
+redis.call('HSET', KEYS[3], 'tenant', ARGV[2], 'subject', ARGV[3], 'session', ARGV[4])
+redis.call('SADD', KEYS[4], rid)
+for i = 3, 4 do redis.call('PEXPIRE', KEYS[i], ARGV[9]) end
+if lane ~= '' then
+  redis.call('HSET', KEYS[5], lane, held and (held .. ' ' .. rid) or rid)
+  redis.call('PEXPIRE', KEYS[5], ARGV[9])
+end
+if held then return {'waiting', ahead} end
+
+local frame = created_frame(f)
+redis.call('RPUSH', KEYS[2], frame)
+redis.call('PEXPIRE', KEYS[2], ARGV[8])
+publish(ARGV[14], rid, 0, {frame}, false)
+return {'queued'}

@@ -1,0 +1,136 @@
+"""App: the ASGI application of a gateway process.
+
+Owns the routes, the nest of what lives as long as the process, and the refusal of bad handshakes. A socket's own
+life is `gateway.socket`.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import structlog
+from redis.exceptions import RedisError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from andon.database import Database
+from andon.errors import RequestError, StoreUnavailable, error_event
+from andon.frames import encode
+from andon.ids import ANONYMOUS, SESSION_NAME_MAX_CHARS, SessionName, SessionTag, new_gateway_id, new_session_name
+from andon.lifetime import background
+from andon.protocol import Retrieve, required_response_id
+from andon.settings import Settings
+from andon.store import Store
+from gateway.hub import Hub
+from gateway.socket import ClientSocket, OnStop
+from gateway.stops import Stops
+
+_log = structlog.get_logger(__name__)
+
+_START_TIMEOUT_S: Final = 10.0
+_PING_EVERY_S: Final = 1.0
+
+
+class Gateway:
+    """What a gateway process holds, and its endpoints."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._database = Database(settings.redis_url, timeout_s=settings.command_timeout_s)
+        self._store = Store(self._database, settings)
+        self._hub = Hub(
+            self._database.make_connection, timeout_s=settings.command_timeout_s, ping_every_s=_PING_EVERY_S
+        )
+        self._stops = Stops(self._store, self._hub, wait_s=settings.cancel_wait_s)
+        self._id = new_gateway_id()
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator["Gateway"]:
+        """Keep everything up for as long as the context lasts. Raises StartError if Redis is not to be had."""
+        async with self._database.open(), self._hub.open():
+            await self._database.wait_connected(_START_TIMEOUT_S)
+            # A channel of its own, so that "subscribed" is true or false even while nobody is connected.
+            await self._hub.hold(SessionTag(self._id))
+            async with background(self._stops.assert_again(), self._audit()):
+                yield self
+
+    async def _audit(self) -> None:
+        """Let every attachment look at the log now and then: the last resort if a published ending was lost."""
+        while True:
+            await asyncio.sleep(self.settings.lease_s)
+            for listener in self._hub.listeners():
+                listener.on_missed()
+
+    # ── endpoints ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def responses(self, websocket: WebSocket) -> None:
+        """`GET /v1/responses`: the socket."""
+        try:
+            session, on_stop, first = _read_query(websocket)
+        except RequestError as error:
+            body = encode(error_event(error))
+            await websocket.send_denial_response(Response(body, error.status, media_type="application/json"))
+            return
+        await websocket.accept()
+        socket = ClientSocket(
+            websocket,
+            principal=ANONYMOUS,
+            session=session,
+            on_stop=on_stop,
+            store=self._store,
+            hub=self._hub,
+            stops=self._stops,
+            settings=self.settings,
+        )
+        await socket.run(first)
+
+    async def healthz(self, _: Request) -> Response:
+        """`GET /healthz`: the process answers."""
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(self, _: Request) -> Response:
+        """`GET /readyz`: Redis answers, and this gateway hears what is published."""
+        checks: dict[str, Any] = {"redis": False, "subscribed": not self._hub.deaf}
+        try:
+            checks["redis"] = await self._database.call("PING") == b"PONG"
+        except (StoreUnavailable, RedisError) as error:
+            _log.info("readyz.redis_away", error=str(error))
+        ready = all(checks.values())
+        return JSONResponse({"status": "ready" if ready else "not_ready", **checks}, 200 if ready else 503)
+
+
+def _read_query(websocket: WebSocket) -> tuple[SessionName, OnStop, Retrieve | None]:
+    query = websocket.query_params
+    name = query.get("session")
+    if name is not None and not 0 < len(name) <= SESSION_NAME_MAX_CHARS:
+        message = f"`session`: expected 1 to {SESSION_NAME_MAX_CHARS} characters."
+        raise RequestError("invalid_value", message, param="session")
+    try:
+        on_stop = OnStop(query.get("on_stop", "close"))
+    except ValueError as error:
+        message = "`on_stop`: expected `close` or `keep`."
+        raise RequestError("invalid_value", message, param="on_stop") from error
+    first = None
+    if "response_id" in query:
+        after = query.get("starting_after", "-1")
+        try:
+            first = Retrieve(required_response_id(query["response_id"]), max(int(after), -1), None)
+        except ValueError as error:
+            message = "`starting_after`: expected a sequence number, 0 or more."
+            raise RequestError("invalid_value", message, param="starting_after") from error
+    return SessionName(name) if name else new_session_name(), on_stop, first
+
+
+def create_app(gateway: Gateway) -> Starlette:
+    """Build the application over an open gateway."""
+    return Starlette(
+        routes=[
+            WebSocketRoute("/v1/responses", gateway.responses),
+            Route("/healthz", gateway.healthz),
+            Route("/readyz", gateway.readyz),
+        ],
+    )

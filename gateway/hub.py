@@ -1,0 +1,110 @@
+"""Hub: which responses somebody on this gateway listens to.
+
+Owns the subscriptions to session channels (one a session, however many sockets), and the fan-out of published batches
+to listeners. Does not own delivery: a listener decides what to do with a batch. Guarantees: a listener that was added
+under a held session hears every batch published after, or is told that it may have missed some.
+"""
+
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+import structlog
+from redis.asyncio.connection import AbstractConnection
+
+from andon import keys
+from andon.errors import ContractError
+from andon.frames import Batch, parse_batch
+from andon.ids import ResponseId, SessionTag, tag_of
+from andon.subscriber import Subscriber
+
+_log = structlog.get_logger(__name__)
+
+
+class Listener(Protocol):
+    """Somebody who follows one response. Both methods are called within the reader and must not wait."""
+
+    def on_batch(self, batch: Batch) -> None:
+        """Take a published batch."""
+        ...
+
+    def on_missed(self) -> None:
+        """Batches may have been missed: read the log."""
+        ...
+
+
+class Hub:
+    """Session channels in, listeners out."""
+
+    def __init__(
+        self, make_connection: Callable[[], AbstractConnection], *, timeout_s: float, ping_every_s: float
+    ) -> None:
+        self._subscriber = Subscriber(
+            make_connection,
+            sharded=True,
+            timeout_s=timeout_s,
+            ping_every_s=ping_every_s,
+            on_message=self._on_message,
+            on_confirmed=self._on_confirmed,
+        )
+        # How many hold each session's channel; at none it is unsubscribed.
+        self._holds: Counter[SessionTag] = Counter()
+        self._listeners: dict[ResponseId, set[Listener]] = {}
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator["Hub"]:
+        """Keep the subscription's connection up for as long as the context lasts."""
+        async with self._subscriber.open():
+            yield self
+
+    @property
+    def deaf(self) -> bool:
+        """Tell whether any channel is unconfirmed at this moment."""
+        return self._subscriber.deaf
+
+    async def hold(self, tag: SessionTag) -> None:
+        """Subscribe to a session's channel and wait for the confirmation. Each hold needs its `release`.
+
+        Raises StoreUnavailable if the confirmation does not come in time; the hold stands all the same.
+        """
+        self._holds[tag] += 1
+        await self._subscriber.subscribe(keys.events(tag))
+
+    def release(self, tag: SessionTag) -> None:
+        """Give up one hold."""
+        self._holds[tag] -= 1
+        if self._holds[tag] <= 0:
+            del self._holds[tag]
+            self._subscriber.unsubscribe(keys.events(tag))
+
+    def add(self, response_id: ResponseId, listener: Listener) -> None:
+        """Let a listener follow a response."""
+        self._listeners.setdefault(response_id, set()).add(listener)
+
+    def remove(self, response_id: ResponseId, listener: Listener) -> None:
+        """End a listener's following."""
+        listeners = self._listeners.get(response_id)
+        if listeners is not None:
+            listeners.discard(listener)
+            if not listeners:
+                del self._listeners[response_id]
+
+    def listeners(self) -> list[Listener]:
+        """List every listener: the audit tells them all to look at the log."""
+        return [listener for listeners in self._listeners.values() for listener in listeners]
+
+    def _on_message(self, channel: str, message: bytes) -> None:
+        try:
+            batch = parse_batch(message)
+        except (ContractError, ValueError) as error:
+            _log.warning("hub.foreign_message", channel=channel, error=str(error))
+            return
+        for listener in tuple(self._listeners.get(batch.response_id, ())):
+            listener.on_batch(batch)
+
+    def _on_confirmed(self, channel: str) -> None:
+        for response_id, listeners in list(self._listeners.items()):
+            if keys.events(tag_of(response_id)) == channel:
+                for listener in tuple(listeners):
+                    listener.on_missed()

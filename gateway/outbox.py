@@ -1,0 +1,55 @@
+"""Outbox: the frames that wait to be sent on one socket.
+
+Owns their order and the bound. Policy when full: a response's frames are not queued here any more; they are in the
+log, and are read from there once the socket drains (`gateway.attachment`). Answers to the client's own commands are
+always queued: they are bounded by the bound on its commands.
+"""
+
+import asyncio
+from collections import deque
+
+
+class Outbox:
+    """A queue of frames with a size, and one close at its end."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._frames: deque[bytes] = deque()
+        self._bytes = 0
+        # Code and reason, once decided: sent after all frames.
+        self.closing: tuple[int, str] | None = None
+        self._ready = asyncio.Event()
+
+    @property
+    def has_room(self) -> bool:
+        """Tell whether a response's frames may be queued."""
+        return self._bytes < self._most_bytes and self.closing is None
+
+    @property
+    def is_low(self) -> bool:
+        """Tell whether it is worth while to read from the log again."""
+        return self._bytes <= self._most_bytes // 2
+
+    def put(self, frame: bytes) -> None:
+        """Queue a frame. After a close was decided, frames are dropped."""
+        if self.closing is None:
+            self._frames.append(frame)
+            self._bytes += len(frame)
+            self._ready.set()
+
+    def close(self, code: int, reason: str) -> None:
+        """Decide the close; it is sent after the frames that are queued. The first decision stays."""
+        if self.closing is None:
+            self.closing = (code, reason)
+            self._ready.set()
+
+    async def get(self) -> bytes | None:
+        """Wait for the next frame; None when the close is next."""
+        while not self._frames:
+            if self.closing is not None:
+                return None
+            self._ready.clear()
+            await self._ready.wait()
+        frame = self._frames.popleft()
+        self._bytes -= len(frame)
+        return frame

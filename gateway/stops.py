@@ -1,0 +1,154 @@
+"""Stops: this gateway's part in a stop.
+
+Owns the call of the stop script, the repeated assertion until the stop is seen settled, and the bounded wait of
+whoever asked. Guarantees: a stop that was answered as recorded is asserted again, by this gateway, until the job has
+ended; a failover that loses the mark but not this gateway does not lose the stop.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+from typing import Final
+
+import msgspec
+import structlog
+
+from andon.errors import StoreUnavailable
+from andon.frames import Batch
+from andon.ids import Principal, ResponseId, tag_of
+from andon.store import StopOutcome, StopReceipt, Store
+from gateway.hub import Hub
+
+_log = structlog.get_logger(__name__)
+
+_ASSERT_EVERY_S: Final = 1.0
+# Policy when full: the oldest is no longer asserted; its mark is durable, and the sweep and the worker's beat see it.
+_MOST_ASSERTED: Final = 50_000
+_REPEATS: Final = 3
+
+
+class _Asserted(msgspec.Struct):
+    principal: Principal | None
+    by: str
+    reason: str | None
+
+
+class SettledWatch:
+    """Waits for the terminal event of one response. A listener of the hub."""
+
+    def __init__(self) -> None:
+        self.settled = asyncio.Event()
+        # Told that events may have been missed: look at the job instead.
+        self.unsure = asyncio.Event()
+
+    def on_batch(self, batch: Batch) -> None:
+        """Take note of an ending."""
+        if batch.terminal:
+            self.settled.set()
+            self.unsure.set()
+
+    def on_missed(self) -> None:
+        """Take note that an ending may have been missed."""
+        self.unsure.set()
+
+
+class Stops:
+    """Stops that this gateway was asked for."""
+
+    def __init__(self, store: Store, hub: Hub, *, wait_s: float) -> None:
+        self._store = store
+        self._hub = hub
+        self._wait_s = wait_s
+        # Recorded and not yet seen settled, oldest first.
+        self._asserted: dict[ResponseId, _Asserted] = {}
+
+    async def stop(
+        self, response_ids: Iterable[ResponseId], principal: Principal | None, *, by: str, reason: str | None
+    ) -> list[StopReceipt]:
+        """Record stops, all at once. Raises StoreUnavailable if one could not be recorded; a repeat is safe.
+
+        Cancelling the wait is safe: a stop that was sent may take effect.
+        """
+        receipts = await asyncio.gather(*(self._record(rid, principal, by, reason) for rid in response_ids))
+        for receipt in receipts:
+            if receipt.outcome is StopOutcome.RECORDED and receipt.settled is None:
+                self._assert(receipt.response_id, _Asserted(principal, by, reason))
+        return list(receipts)
+
+    async def _record(
+        self, response_id: ResponseId, principal: Principal | None, by: str, reason: str | None
+    ) -> StopReceipt:
+        """Run the stop script; once more if its answer was lost, for a repeat asserts the same stop."""
+        for _ in range(_REPEATS - 1):
+            with contextlib.suppress(StoreUnavailable):
+                return await self._store.stop(response_id, principal, by=by, reason=reason)
+        return await self._store.stop(response_id, principal, by=by, reason=reason)
+
+    def take_back(self, response_id: ResponseId, principal: Principal) -> None:
+        """Stop a response whose submit was never answered, if it turns out that it was accepted. Does not wait."""
+        self._assert(response_id, _Asserted(principal, "andon", "create_unanswered"))
+
+    def _assert(self, response_id: ResponseId, asserted: _Asserted) -> None:
+        self._asserted[response_id] = asserted
+        while len(self._asserted) > _MOST_ASSERTED:
+            oldest = next(iter(self._asserted))
+            del self._asserted[oldest]
+            _log.warning("stop.no_longer_asserted", response=oldest)
+
+    @contextlib.asynccontextmanager
+    async def watch(self, response_ids: Iterable[ResponseId]) -> AsyncIterator[dict[ResponseId, SettledWatch]]:
+        """Listen for the endings of these responses; enter before their stop is sent."""
+        watches = {response_id: SettledWatch() for response_id in response_ids}
+        tags = {tag_of(response_id) for response_id in watches}
+        try:
+            for response_id, listener in watches.items():
+                self._hub.add(response_id, listener)
+            try:
+                await asyncio.gather(*(self._hub.hold(tag) for tag in tags))
+            except StoreUnavailable as error:
+                # The stop matters more than its watching: `settled` reads the job when the wait is over.
+                _log.info("stop.unwatched", error=str(error))
+            yield watches
+        finally:
+            for response_id, listener in watches.items():
+                self._hub.remove(response_id, listener)
+            for tag in tags:
+                self._hub.release(tag)
+
+    async def settled(self, receipts: list[StopReceipt], watches: dict[ResponseId, SettledWatch]) -> list[StopReceipt]:
+        """Wait until all these stops are settled, or the bound is over; return what is known then."""
+        waiting = [watches[r.response_id] for r in receipts if r.settled is None and r.response_id in watches]
+        try:
+            async with asyncio.timeout(self._wait_s):
+                for watch in waiting:
+                    await watch.unsure.wait()
+        except TimeoutError:
+            pass  # the bound: what is known by now is the answer
+        return list(await asyncio.gather(*(self._progress(receipt) for receipt in receipts)))
+
+    async def _progress(self, receipt: StopReceipt) -> StopReceipt:
+        if receipt.settled is not None:
+            return receipt
+        try:
+            progress = await self._store.progress(receipt.response_id)
+        except StoreUnavailable:
+            return receipt  # truthful all the same: it was recorded, and no more is known
+        if progress.outcome is StopOutcome.UNKNOWN:
+            return receipt
+        if progress.settled is not None:
+            self._asserted.pop(receipt.response_id, None)
+        return msgspec.structs.replace(progress, replicated=receipt.replicated)
+
+    async def assert_again(self) -> None:
+        """Assert recorded stops again, for ever, until each is seen settled."""
+        while True:
+            await asyncio.sleep(_ASSERT_EVERY_S)
+            asserted = dict(self._asserted)
+            for response_id, stop in asserted.items():
+                try:
+                    receipt = await self._store.stop(response_id, stop.principal, by=stop.by, reason=stop.reason)
+                except StoreUnavailable as error:
+                    _log.warning("stop.assert_failed", error=str(error), pending=len(self._asserted))
+                    break
+                if receipt.outcome is not StopOutcome.RECORDED or receipt.settled is not None:
+                    self._asserted.pop(response_id, None)

@@ -1,0 +1,104 @@
+"""Backlog: pieces that were received and are not in the log yet.
+
+Owns their order, the merging of deltas, and the bound. Does no I/O. Guarantees: what is taken is numbered without a
+gap; the trailing `*.done` events are held back until something follows them, so that they enter the log together
+with the terminal event or not at all: no `*.done` precedes a stopped ending.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from andon.frames import encode
+from andon.pieces import Delta, Event
+
+_FRAME_OVERHEAD_BYTES = 200
+
+
+class Backlog:
+    """A bounded buffer between the model, which does not wait, and Redis."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._pieces: list[Delta | Event] = []
+        # The texts of the last piece where it is a delta: joined when taken, for joining at each merge would copy all.
+        self._growing: list[str] = []
+        # An estimate that errs upwards: text and overhead of what is held.
+        self._bytes = 0
+
+    def __bool__(self) -> bool:
+        """Tell whether anything is held."""
+        return bool(self._pieces)
+
+    @property
+    def overfull(self) -> bool:
+        """Tell whether the bound is exceeded: the stated policy is to close that upstream and fail the response."""
+        return self._bytes > self._most_bytes
+
+    def add(self, piece: Delta | Event) -> None:
+        """Hold a piece; a delta of the same part as the last one merges with it."""
+        if isinstance(piece, Delta):
+            self._bytes += len(piece.text.encode())
+            last = self._pieces[-1] if self._pieces else None
+            if isinstance(last, Delta) and _same_part(last, piece):
+                self._growing.append(piece.text)
+                return
+            self._bytes += _FRAME_OVERHEAD_BYTES
+        else:
+            self._bytes += len(encode(piece.body)) + _FRAME_OVERHEAD_BYTES
+        self._close_growing()
+        self._pieces.append(piece)
+        if isinstance(piece, Delta):
+            self._growing.append(piece.text)
+
+    def _close_growing(self) -> None:
+        if len(self._growing) > 1:
+            last = self._pieces[-1]
+            assert isinstance(last, Delta)
+            self._pieces[-1] = msgspec.structs.replace(last, text="".join(self._growing))
+        self._growing.clear()
+
+    def take(self) -> list[Delta | Event]:
+        """Take all that may be logged now: everything but the trailing `*.done` events."""
+        self._close_growing()
+        end = len(self._pieces)
+        while end and isinstance(self._pieces[end - 1], Event) and self._pieces[end - 1].type.endswith(".done"):
+            end -= 1
+        taken, self._pieces = self._pieces[:end], self._pieces[end:]
+        self._recount()
+        return taken
+
+    def take_all(self) -> list[Delta | Event]:
+        """Take everything: the ending goes into the log with it."""
+        self._close_growing()
+        taken, self._pieces = self._pieces, []
+        self._bytes = 0
+        return taken
+
+    def text(self) -> str:
+        """Join the text that was received and is not logged: it was paid for, so it counts."""
+        self._close_growing()
+        return text_of(self._pieces)
+
+    def _recount(self) -> None:
+        self._bytes = sum(len(encode(p.body)) + _FRAME_OVERHEAD_BYTES for p in self._pieces if isinstance(p, Event))
+
+
+def _same_part(one: Delta, other: Delta) -> bool:
+    return (one.type, one.item_id, one.output_index, one.part) == (
+        other.type,
+        other.item_id,
+        other.output_index,
+        other.part,
+    )
+
+
+def text_of(pieces: Iterable[Delta | Event]) -> str:
+    """Join the text of deltas, those with log probabilities (which stay events) included."""
+    texts = []
+    for piece in pieces:
+        if isinstance(piece, Delta):
+            texts.append(piece.text)
+        elif piece.type.endswith(".delta") and isinstance(piece.body.get("delta"), str):
+            texts.append(piece.body["delta"])
+    return "".join(texts)

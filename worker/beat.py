@@ -1,0 +1,78 @@
+"""Beat: renews the lease and looks at silent jobs.
+
+Owns the rhythm: four renewals a lease. A beat is one lease script on the worker's slot plus one pipelined read of the
+marks of those jobs that were silent since the last one; a job that appends hears of its mark by the append's reply,
+so the cost of a beat does not grow with the number of busy jobs.
+"""
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from andon.errors import StoreUnavailable
+from andon.ids import WorkerId
+from andon.lease import About, Leases
+from worker.roster import Roster
+from worker.switch import Switch
+
+_log = structlog.get_logger(__name__)
+
+RENEWALS_A_LEASE: Final = 4
+
+
+class Beat:
+    """The beat of one life of a worker."""
+
+    def __init__(
+        self,
+        worker_id: WorkerId,
+        *,
+        leases: Leases,
+        lease_s: float,
+        roster: Roster,
+        switch: Switch,
+        concurrency: int,
+        is_draining: Callable[[], bool],
+    ) -> None:
+        self._worker_id = worker_id
+        self._leases = leases
+        self._every_s = lease_s / RENEWALS_A_LEASE
+        self._roster = roster
+        self._switch = switch
+        self._concurrency = concurrency
+        self._is_draining = is_draining
+
+    async def renew(self) -> bool:
+        """Renew once; False if this id is dead for good. Raises StoreUnavailable."""
+        sent_at = time.monotonic()
+        alive = await self._leases.renew(self._worker_id, self._about())
+        if alive:
+            self._switch.renewed(sent_at)
+        return alive
+
+    async def run(self) -> None:
+        """Beat until this id is found to be dead. Redis away is not dead: the switch judges that."""
+        while True:
+            await asyncio.sleep(self._every_s)
+            try:
+                if not await self.renew():
+                    return
+            except StoreUnavailable as error:
+                _log.warning("beat.missed", error=str(error))
+            now = asyncio.get_running_loop().time()
+            silent = [scribe for scribe in self._roster if now - scribe.heard_at > self._every_s]
+            self._roster.look_at(silent)
+
+    def _about(self) -> About:
+        return About(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            live=len(self._roster),
+            concurrency=self._concurrency,
+            draining=self._is_draining(),
+        )

@@ -1,0 +1,120 @@
+"""Claimer: takes jobs from the queue while there is room and this worker can hear stops.
+
+Owns which queue entries are dropped and when. Guarantees: an entry is dropped only after the job was claimed, by
+whomever, or waits no more; one whose job is not there yet (the queue is written first) is tried again until a grace
+is over. Nothing is claimed by a worker that is deaf or draining.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import structlog
+
+from andon.errors import StoreUnavailable
+from andon.ids import WorkerId
+from andon.queue import Entry, Queue
+from andon.store import Claimed, Refused, Store
+from worker.roster import Roster
+
+_log = structlog.get_logger(__name__)
+
+_MOST_AT_ONCE: Final = 64
+_BLOCK_S: Final = 0.5
+_NOT_THERE_YET_S: Final = 0.05
+# How long an entry may precede its job: a gateway that writes the entry and dies never writes the job.
+_GRACE_S: Final = 10.0
+_STORE_RETRY_S: Final = 0.25
+
+
+class Claimer:
+    """The claims of one life of a worker."""
+
+    def __init__(
+        self,
+        worker_id: WorkerId,
+        *,
+        queue: Queue,
+        store: Store,
+        roster: Roster,
+        concurrency: int,
+        hears: Callable[[], bool],
+        start: Callable[[Claimed], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+    ) -> None:
+        self._worker_id = worker_id
+        self._queue = queue
+        self._store = store
+        self._roster = roster
+        self._concurrency = concurrency
+        self._hears = hears
+        self._start = start
+        self._spawn = spawn
+        self._stopping = False
+        # Entries that were read and whose claim is not decided: they take room.
+        self._undecided = 0
+
+    def stop(self) -> None:
+        """Stop claiming; `run` returns within half a second."""
+        self._stopping = True
+
+    async def run(self) -> None:
+        """Claim until stopped. Cancelling it is safe: entries stay pending, and are adopted later."""
+        while not self._stopping:
+            room = self._concurrency - len(self._roster) - self._undecided
+            if room <= 0 or not self._hears():
+                await self._wait_for_room()
+                continue
+            try:
+                entries = await self._queue.read(min(room, _MOST_AT_ONCE), block_s=_BLOCK_S)
+            except StoreUnavailable as error:
+                _log.warning("claimer.store_away", error=str(error))
+                await asyncio.sleep(_STORE_RETRY_S)
+                continue
+            self.take(entries)
+
+    async def _wait_for_room(self) -> None:
+        self._roster.changed.clear()
+        try:
+            async with asyncio.timeout(_STORE_RETRY_S):
+                await self._roster.changed.wait()
+        except TimeoutError:
+            pass  # deafness ends without an event: look again
+
+    def take(self, entries: list[Entry]) -> None:
+        """Decide entries, each in a task of its own: one slow claim holds up no other."""
+        for entry in entries:
+            self._undecided += 1
+            self._spawn(self._decide(entry))
+
+    async def _decide(self, entry: Entry) -> None:
+        try:
+            if await self._claim(entry):
+                await self._queue.drop([entry])
+        except StoreUnavailable as error:
+            # Claimed or not, the entry stays pending: whoever adopts it finds out.
+            _log.warning("claim.undecided", response=entry.response_id, error=str(error))
+        finally:
+            self._undecided -= 1
+            self._roster.changed.set()
+
+    async def _claim(self, entry: Entry) -> bool:
+        """Try to claim; True if the entry is needed no more."""
+        while True:
+            if self._stopping:
+                return await self._put_back(entry)
+            claimed = await self._store.claim(entry.response_id, self._worker_id)
+            if isinstance(claimed, Claimed):
+                if claimed.response_id not in self._roster:  # a second entry of a job that runs here
+                    self._start(claimed)
+                return True
+            await self._store.forget(self._worker_id, entry.response_id)
+            if claimed is not Refused.GONE or time.time() - entry.written_at_s > _GRACE_S:
+                return True
+            await asyncio.sleep(_NOT_THERE_YET_S)
+
+    async def _put_back(self, entry: Entry) -> bool:
+        """Let another worker have it at once, not after the time of adoption."""
+        await self._queue.put(entry.response_id)
+        return True

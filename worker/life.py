@@ -1,0 +1,161 @@
+"""Life: one worker id, from its first renewal to its end.
+
+Owns the nest of what lives and dies with a worker id: the stop channel, the lease, the switch, the claims and the
+runs. Guarantees: nothing is claimed before the lease stands and the stop channel is confirmed; when the switch fires
+or a tombstone is found, every upstream is closed and the id is never used again; a drain ends every run in time.
+"""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from andon import keys
+from andon.database import Database
+from andon.errors import ContractError, StoreUnavailable
+from andon.hint import parse_hint
+from andon.ids import WorkerId, new_worker_id
+from andon.lease import Leases
+from andon.lifetime import task_group
+from andon.queue import Queue
+from andon.settings import Settings
+from andon.store import Claimed, Store
+from andon.subscriber import Subscriber
+from worker.beat import RENEWALS_A_LEASE, Beat
+from worker.claimer import Claimer
+from worker.roster import Roster
+from worker.scribe import Scribe
+from worker.shutdown import Shutdown
+from worker.switch import Switch
+from worker.upstream.source import Source
+from worker.verdict import Loss
+
+_log = structlog.get_logger(__name__)
+
+# After the drain's deadline the scribes write their endings; a Redis that is away must not hold the process for ever.
+_LAST_WORDS_S: Final = 5.0
+
+
+class Life:
+    """One life of a worker."""
+
+    def __init__(
+        self, *, database: Database, reader: Database, source: Source, settings: Settings, shutdown: Shutdown
+    ) -> None:
+        self.worker_id: WorkerId = new_worker_id()
+        self._database = database
+        self._source = source
+        self._settings = settings
+        self._shutdown = shutdown
+        self._store = Store(database, settings)
+        self._leases = Leases(database, lease_s=settings.lease_s)
+        self._queue = Queue(database, reader, self.worker_id)
+        # Set when this id is dead: the switch fired, or a renewal was refused.
+        self._lost = asyncio.Event()
+
+    async def run(self) -> None:
+        """Live until the id is lost or the shutdown is over. Raises StoreUnavailable if it could not begin."""
+        async with task_group() as group:
+            roster = Roster(self._store, group.create_task)
+            switch = Switch(self._settings.lease_s, on_fire=self._lost.set)
+            control = Subscriber(
+                self._database.make_connection,
+                sharded=False,
+                timeout_s=self._settings.command_timeout_s,
+                ping_every_s=self._settings.lease_s / RENEWALS_A_LEASE,
+                on_message=lambda _, message: self._hear(roster, message),
+                on_confirmed=lambda _: roster.look_at(list(roster)),
+            )
+            beat = Beat(
+                self.worker_id,
+                leases=self._leases,
+                lease_s=self._settings.lease_s,
+                roster=roster,
+                switch=switch,
+                concurrency=self._settings.worker_concurrency,
+                is_draining=lambda: self._shutdown.requested,
+            )
+            claimer = Claimer(
+                self.worker_id,
+                queue=self._queue,
+                store=self._store,
+                roster=roster,
+                concurrency=self._settings.worker_concurrency,
+                hears=lambda: not control.deaf and not self._lost.is_set(),
+                start=lambda claimed: roster.start(self._scribe(claimed)),
+                spawn=group.create_task,
+            )
+            async with control.open():
+                await control.subscribe(keys.stop_channel(self.worker_id))
+                if not await beat.renew():
+                    return
+                _log.info("worker.ready", worker=self.worker_id, concurrency=self._settings.worker_concurrency)
+                with switch.armed():
+                    await self._live(beat, claimer, roster)
+
+    def _scribe(self, claimed: Claimed) -> Scribe:
+        renew_every_s = min(self._settings.lease_s, self._settings.live_ttl_s / 4)
+        return Scribe(
+            claimed, store=self._store, source=self._source, settings=self._settings, renew_every_s=renew_every_s
+        )
+
+    def _hear(self, roster: Roster, message: bytes) -> None:
+        try:
+            hint = parse_hint(message)
+        except ContractError as error:
+            _log.warning("control.foreign_message", error=str(error))
+            return
+        roster.hint(hint)
+
+    async def _live(self, beat: Beat, claimer: Claimer, roster: Roster) -> None:
+        """Claim and run until lost or told to end; then end every run."""
+        beating = asyncio.ensure_future(beat.run())
+        claiming = asyncio.ensure_future(claimer.run())
+        lost = asyncio.ensure_future(self._lost.wait())
+        told = asyncio.ensure_future(self._shutdown.wait())
+        try:
+            await asyncio.wait({beating, claiming, lost, told}, return_when=asyncio.FIRST_COMPLETED)
+            claimer.stop()
+            if told.done() and not (lost.done() or beating.done()):
+                await asyncio.wait({claiming})
+                claiming.result()
+                await self._drain(roster, {beating, lost})
+        finally:
+            if lost.done() or beating.done() or not told.done():
+                _log.error("worker.lost", worker=self.worker_id, live=len(roster))
+                self._lost.set()
+                roster.abandon_all(Loss.LEASE)
+            for task in (beating, claiming, lost, told):
+                task.cancel()
+            ends = await asyncio.gather(beating, claiming, lost, told, return_exceptions=True)
+        await roster.empty()
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end  # our bug: end the process, a supervisor starts it anew and others rescue its jobs
+        await self._say_goodbye()
+
+    async def _drain(self, roster: Roster, losses: set[asyncio.Future[object]]) -> None:
+        """Let runs finish to the deadline, then requeue or end the rest."""
+        empty = asyncio.ensure_future(roster.empty())
+        hurried = asyncio.ensure_future(self._shutdown.hurried.wait())
+        _log.info("drain.begun", live=len(roster), drain_s=self._settings.drain_s)
+        try:
+            waited: set[asyncio.Future[object]] = {empty, hurried, *losses}  # type: ignore[arg-type]
+            await asyncio.wait(waited, timeout=self._settings.drain_s, return_when=asyncio.FIRST_COMPLETED)
+            if len(roster):
+                _log.info("drain.ends_runs", live=len(roster))
+                roster.drain_all()
+                await asyncio.wait({empty, *losses}, timeout=_LAST_WORDS_S, return_when=asyncio.FIRST_COMPLETED)
+                roster.abandon_all(Loss.LEASE)
+        finally:
+            empty.cancel()
+            hurried.cancel()
+            await asyncio.gather(empty, hurried, return_exceptions=True)
+
+    async def _say_goodbye(self) -> None:
+        """Bury this id and leave the queue: the next rescuer need not wait for the lease to run out."""
+        try:
+            await self._leases.bury(self.worker_id, by_itself=True)
+            await self._queue.leave()
+        except StoreUnavailable as error:
+            _log.info("goodbye.unsaid", error=str(error))  # the lease runs out by itself

@@ -1,0 +1,163 @@
+"""Pump: reads the model and hands its pieces to the scribe.
+
+Owns the upstream stream of one run: opening it, trying again before its first event, and closing it. Does not own
+why it is closed, or anything that is written.
+
+Guarantees: `stop` closes the HTTP connection to the model within milliseconds, at any moment: before the connection
+stands, before the headers, between two chunks, in a back-off. On CPython 3.11 one cancel alone can be lost (it lands
+as an inner task finishes), so three things say the same: a flag that is looked at before each chunk, one cancel, and
+a close from outside if the task is not done within 50 ms.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+
+from andon.pieces import Cause, Failure, Finish, Piece
+from worker.upstream.errors import UpstreamError
+from worker.upstream.source import PieceStream, Source
+
+_log = structlog.get_logger(__name__)
+
+_FORCE_CLOSE_AFTER_S: Final = 0.05
+_BACKOFF_FIRST_S: Final = 0.25
+_BACKOFF_MOST_S: Final = 8.0
+# A server's wish that is longer than this is no wish to be asked again within this request.
+_RETRY_AFTER_MOST_S: Final = 30.0
+_CRASHED: Final = Failure(
+    "server_error", Cause.INTERNAL, "The worker failed while it read the model. Create the response again."
+)
+
+
+class Pump:
+    """The upstream side of one run. `start` once, `stop` any number of times, then `closed`."""
+
+    def __init__(
+        self,
+        source: Source,
+        request: dict[str, Any],
+        *,
+        retries: int,
+        on_pieces: Callable[[list[Piece]], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self._source = source
+        self._request = request
+        self._retries = retries
+        self._on_pieces = on_pieces
+        self._on_end = on_end
+        self._task: asyncio.Task[None] | None = None
+        self._stream: PieceStream | None = None
+        # The flag that a lost cancel does not lose.
+        self._stopping = False
+        # Whether a finish was handed on.
+        self._finished = False
+        # Whether a request was ever sent, or at least begun: it may have cost something.
+        self.opened = False
+        # Unix seconds at which the upstream connection was seen closed.
+        self.closed_at: float | None = None
+        self._force: asyncio.TimerHandle | None = None
+        self._forced: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to read. The task is this pump's own; `closed` awaits its end."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def stop(self) -> None:
+        """Close the upstream now. Does not wait, does not fail, may be repeated."""
+        if self._stopping:
+            return
+        self._stopping = True
+        if self._task is not None and not self._task.done():
+            self._force = asyncio.get_running_loop().call_later(_FORCE_CLOSE_AFTER_S, self._force_close)
+            self._task.cancel()
+
+    async def closed(self, timeout_s: float | None = None) -> bool:
+        """Wait until the upstream is closed; False if the time-out came first. Safe to cancel."""
+        if self._task is None:
+            return True
+        done, _ = await asyncio.wait([self._task], timeout=timeout_s)
+        return bool(done)
+
+    @property
+    def usage_so_far(self) -> dict[str, Any] | None:
+        """Return the running usage, where the upstream tells it."""
+        return self._stream.usage_so_far if self._stream is not None else None
+
+    def _force_close(self) -> None:
+        """Close from outside: the cancel was lost, or the reader does not come back from its close."""
+        if self._task is not None and not self._task.done():
+            _log.warning("pump.forced_close")
+            self._forced = asyncio.get_running_loop().create_task(self._close_stream())
+
+    async def _close_stream(self) -> None:
+        if self._stream is not None:
+            await self._stream.close()
+        if self._task is not None and not self._task.done():
+            # No stream yet, or a reader that waits for something else: the second cancel is the last resort.
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        try:
+            await self._read_with_retries()
+        except Exception:  # noqa: BLE001  the task's outermost boundary: a source of one's own may raise anything
+            _log.exception("pump.crashed")
+            self._hand_on([Finish("failed", {}, None, failure=_CRASHED)])
+        finally:
+            if self._force is not None:
+                self._force.cancel()
+            if self.opened:
+                self.closed_at = time.time()
+            if not self._stopping:
+                # A reader that ends by itself without a finish would leave the scribe waiting for ever.
+                self._hand_on([Finish("failed", {}, None, failure=_CRASHED)])
+            self._on_end()
+
+    def _hand_on(self, pieces: list[Piece]) -> None:
+        """Hand pieces to the scribe; after a finish nothing more."""
+        if not self._finished:
+            self._finished = isinstance(pieces[-1], Finish)
+            self._on_pieces(pieces)
+
+    async def _read_with_retries(self) -> None:
+        attempt = 0
+        while not self._stopping:
+            try:
+                await self._read()
+            except UpstreamError as error:
+                if self._stopping:
+                    return
+                if not error.retryable or attempt >= self._retries:
+                    self._hand_on([Finish("failed", {}, None, failure=error.failure)])
+                    return
+                delay_s = _delay_s(attempt, error.retry_after_s)
+                _log.info("upstream.retry", cause=error.failure.cause, attempt=attempt, delay_s=round(delay_s, 3))
+                await asyncio.sleep(delay_s)
+                attempt += 1
+            else:
+                return
+
+    async def _read(self) -> None:
+        """Read one stream to its end.
+
+        Raises UpstreamError only while nothing has been handed on: `open` waits for the first event, and what fails
+        later comes as a `Finish`.
+        """
+        self.opened = True
+        async with self._source.open(self._request) as stream:
+            self._stream = stream
+            async for pieces in stream:
+                if self._stopping:
+                    return
+                self._hand_on(pieces)
+
+
+def _delay_s(attempt: int, retry_after_s: float | None) -> float:
+    """Return how long to wait: the server's wish where it has one, else exponential with full jitter."""
+    if retry_after_s is not None:
+        return min(retry_after_s, _RETRY_AFTER_MOST_S)
+    return random.uniform(0.5, 1.0) * min(_BACKOFF_FIRST_S * 2**attempt, _BACKOFF_MOST_S)  # noqa: S311  no secret

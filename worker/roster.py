@@ -1,0 +1,117 @@
+"""Roster: the runs of one life of a worker.
+
+Owns which runs are live, their tasks, and how a stop finds its run. Does not own what a run writes. Guarantees: a
+run's failure ends that run alone; a stop reaches one run and no other; a hint about another generation than the one
+that runs here is not obeyed but checked against the mark.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import structlog
+
+from andon.errors import StoreUnavailable
+from andon.hint import Hint
+from andon.ids import ResponseId
+from andon.store import Outcome, Store, Written
+from worker.scribe import Scribe
+from worker.verdict import Loss
+
+_log = structlog.get_logger(__name__)
+
+
+class Roster:
+    """Live runs by response id. `spawn` starts a task in the group that owns them all."""
+
+    def __init__(self, store: Store, spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]) -> None:
+        self._store = store
+        self._spawn = spawn
+        self._runs: dict[ResponseId, Scribe] = {}
+        # Set whenever a run ends: the claimer waits for room, the drain for emptiness.
+        self.changed = asyncio.Event()
+
+    def __len__(self) -> int:
+        """Return the number of live runs."""
+        return len(self._runs)
+
+    def __iter__(self) -> Iterator[Scribe]:
+        """Iterate over a copy: runs end while others look."""
+        return iter(list(self._runs.values()))
+
+    def __contains__(self, response_id: ResponseId) -> bool:
+        """Tell whether this response runs here."""
+        return response_id in self._runs
+
+    def start(self, scribe: Scribe) -> None:
+        """Start a run as a task of its own."""
+        self._runs[scribe.response_id] = scribe
+        self._spawn(self._run(scribe))
+
+    async def _run(self, scribe: Scribe) -> None:
+        job = scribe.job
+        try:
+            await scribe.run()
+            await self._store.forget(job.worker_id, job.response_id)
+        except StoreUnavailable as error:
+            # Only a hint was left behind; the sweep compares it with the job hash.
+            _log.info("roster.forget_failed", response=job.response_id, error=str(error))
+        except Exception:  # noqa: BLE001  a run's outermost boundary: its siblings go on
+            # The job still has its owner, who lives: rescue will not come. Let the lease's owner end it.
+            _log.exception("run.crashed", response=job.response_id)
+        finally:
+            del self._runs[scribe.response_id]
+            self.changed.set()
+
+    def hint(self, hint: Hint) -> None:
+        """Obey a published stop. Called within the reader of the stop channel: does not wait."""
+        scribe = self._runs.get(hint.response_id)
+        if scribe is None:
+            return  # ended meanwhile, or not claimed by this life: the mark decides at the claim
+        if scribe.job.generation == hint.generation:
+            scribe.stop(hint.stop)
+        else:
+            self._spawn(self._look_at(scribe))
+
+    def look_at(self, scribes: list[Scribe]) -> None:
+        """Read the marks of these runs anew, in one pipelined read: hints may have been lost. Does not wait."""
+        for scribe in scribes:
+            self._spawn(self._look_at(scribe))
+
+    async def _look_at(self, scribe: Scribe) -> None:
+        try:
+            outcome = await self._store.look(scribe.job)
+        except StoreUnavailable as error:
+            _log.info("look.failed", response=scribe.response_id, error=str(error))  # the next beat looks again
+            return
+        self._learn(scribe, outcome)
+
+    @staticmethod
+    def _learn(scribe: Scribe, outcome: Outcome) -> None:
+        scribe.heard_at = asyncio.get_running_loop().time()
+        match outcome.tag:
+            case Written.STOPPED:
+                assert outcome.stop is not None
+                scribe.stop(outcome.stop)
+            case Written.GONE:
+                scribe.abandon(Loss.GONE)
+            case Written.FENCED:
+                scribe.abandon(Loss.FENCED)
+            case _:
+                pass
+
+    def abandon_all(self, loss: Loss) -> None:
+        """Close every upstream now and write nothing more."""
+        for scribe in self:
+            scribe.abandon(loss)
+
+    def drain_all(self) -> None:
+        """Requeue or end every run now."""
+        for scribe in self:
+            scribe.drain()
+
+    async def empty(self) -> None:
+        """Wait until no run is live."""
+        while self._runs:
+            self.changed.clear()
+            await self.changed.wait()

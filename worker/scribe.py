@@ -1,0 +1,311 @@
+"""Scribe: writes one run: its events while the model speaks, and its one ending.
+
+Owns the numbering of events, the append that is in flight (one at a time), the verdict, and the settlement. Owns the
+pump: it starts it, stops it, and awaits its end before it writes the ending. Does not own the lease, the claim, or
+what a stop's path was.
+
+Guarantees: events enter the log in order and once (a repeat carries the same first number); after a mark nothing
+does; the ending is written once, or left to a rescuer when the job is no longer this worker's. `run` never raises for
+the job's own troubles: they become its ending.
+
+Cancelling `run` is for the end of the process only: it closes the upstream and writes nothing.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, assert_never
+
+import structlog
+
+from andon.errors import StoreUnavailable
+from andon.frames import decode, encode
+from andon.ids import ResponseId
+from andon.pieces import Cause, Failure, Finish, Piece
+from andon.response import Ending, Stop, terminal_frame
+from andon.settings import Settings
+from andon.store import Claimed, Outcome, Store, Written
+from andon.usage import Usage
+from worker.ending import ending_of, settlement, usage_of
+from worker.logbook import FIRST_OUTPUT_NUMBER, Logbook
+from worker.pump import Pump
+from worker.upstream.source import Source
+from worker.verdict import Abandoned, Drained, Failed, Finished, Loss, Stopped, Verdict
+
+_log = structlog.get_logger(__name__)
+
+_STORE_RETRY_FIRST_S: Final = 0.02
+_STORE_RETRY_MOST_S: Final = 0.5
+# A stop whose upstream is not closed by then is acknowledged in a write of its own, before its settlement.
+_ACK_AFTER_S: Final = 0.05
+
+
+class Scribe:
+    """One run of one job."""
+
+    def __init__(self, job: Claimed, *, store: Store, source: Source, settings: Settings, renew_every_s: float) -> None:
+        self.job = job
+        self._store = store
+        self._settings = settings
+        self._renew_every_s = renew_every_s
+        self._request: dict[str, Any] = decode(job.request)
+        self._log = _log.bind(response=job.response_id, generation=job.generation)
+        self._pump = Pump(
+            source,
+            self._request,
+            retries=settings.upstream_retries,
+            on_pieces=self._take_pieces,
+            on_end=self._wake_up,
+        )
+        self._book = Logbook(job, most_bytes=settings.job_buffer_bytes)
+        self._finish: Finish | None = None
+        # Why this run ends; the first reason stays, except that a mark overrules all but a loss.
+        self._verdict: Verdict | None = None
+        # Cleared when the log refuses: too many claims, or output after all.
+        self._may_requeue = True
+        self._wake = asyncio.Event()
+        # Loop time of the last answer about this job's mark: the beat looks at those that are silent.
+        self.heard_at = asyncio.get_running_loop().time()
+        self._renewed_at = self.heard_at
+
+    @property
+    def response_id(self) -> ResponseId:
+        """Return the id of the response that is written."""
+        return self.job.response_id
+
+    # ── what others say; none of these waits ─────────────────────────────────────────────────────────────────────
+
+    def stop(self, stop: Stop) -> None:
+        """Obey a mark: close the upstream now, settle as cancelled. May be repeated."""
+        self._decide(Stopped(stop, time.time()))
+
+    def abandon(self, loss: Loss) -> None:
+        """Close the upstream now and write nothing more: the job is no longer ours."""
+        self._decide(Abandoned(loss))
+
+    def drain(self) -> None:
+        """Requeue the job if it has produced nothing, end it otherwise: the worker's drain is over."""
+        self._decide(Drained(time.time()))
+
+    def _decide(self, verdict: Verdict) -> None:
+        old = self._verdict
+        overrules = isinstance(verdict, Abandoned) or (isinstance(verdict, Stopped) and not isinstance(old, Stopped))
+        if old is None or (overrules and not isinstance(old, Abandoned)):
+            self._verdict = verdict
+        if not isinstance(verdict, Finished):
+            self._pump.stop()
+        self._wake_up()
+
+    def _wake_up(self) -> None:
+        self._wake.set()
+
+    def _take_pieces(self, pieces: list[Piece]) -> None:
+        for piece in pieces:
+            if isinstance(piece, Finish):
+                self._finish = piece
+            else:
+                self._book.backlog.add(piece)
+        if self._book.backlog.overfull:
+            message = "The model wrote faster than the log could take it. Create the response again later."
+            self._decide(Failed(Failure("server_error", Cause.OUTPUT_TOO_FAST, message)))
+        self._wake_up()
+
+    # ── the run ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def run(self) -> None:
+        """Run the job to its ending. See the module for what it guarantees."""
+        loop = asyncio.get_running_loop()
+        timeout = loop.call_later(self._settings.max_run_s, self._run_timed_out)
+        self._pump.start()
+        try:
+            verdict = await self._write_events()
+            self._pump.stop()
+            await self._await_pump(verdict)
+            await self._end()
+        finally:
+            timeout.cancel()
+            self._pump.stop()
+            await self._pump.closed()
+
+    def _run_timed_out(self) -> None:
+        message = (
+            f"The response took longer than {self._settings.max_run_s:g} s. Ask for less, or raise ANDON_MAX_RUN_S."
+        )
+        self._decide(Failed(Failure("server_error", Cause.RUN_TIMEOUT, message)))
+
+    async def _write_events(self) -> Verdict:
+        """Append what the pump brings until there is a verdict."""
+        while (verdict := self._verdict) is None:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._finish is not None:
+                # The last pieces are not appended: they enter the log with the ending, in one script.
+                self._decide(Finished(self._finish))
+            elif self._verdict is None and (frames := self._book.depart()):
+                # While one batch is in flight the next one gathers: natural batching.
+                await self._append(frames)
+                self._wake_up()
+        return verdict
+
+    async def _append(self, frames: list[bytes], *, past_verdict: bool = False) -> None:
+        loop = asyncio.get_running_loop()
+        first, renew = self._book.next, loop.time() - self._renewed_at > self._renew_every_s
+        outcome = await self._repeat(
+            lambda: self._store.append(self.job, first, frames, renew=renew), past_verdict=past_verdict
+        )
+        if outcome is None:
+            return  # a verdict came while Redis was away; the ending finds out what was logged
+        self.heard_at = loop.time()
+        if renew:
+            self._renewed_at = self.heard_at
+        self._learn(outcome)
+
+    def _learn(self, outcome: Outcome) -> None:
+        """Take in what the log says of the batch in flight, and of the mark."""
+        match outcome.tag:
+            case Written.OK | Written.DUPLICATE:
+                assert outcome.length is not None
+                self._book.arrived(outcome.length)
+            case Written.STOPPED:
+                assert outcome.length is not None
+                assert outcome.stop is not None
+                self._book.arrived(outcome.length)
+                self.stop(outcome.stop)
+            case Written.GONE:
+                self.abandon(Loss.GONE)
+            case Written.FENCED:
+                self.abandon(Loss.FENCED)
+            case other:
+                self._log.error("append.unexpected", reply=other)
+                self.abandon(Loss.FENCED)
+
+    async def _repeat(self, call: Callable[[], Awaitable[Outcome]], *, past_verdict: bool = False) -> Outcome | None:
+        """Repeat a script while Redis is away; every script answers a repeat without changing anything.
+
+        Returns None once a verdict makes the answer unneeded: any verdict, or with `past_verdict` only a loss.
+        """
+        delay_s = _STORE_RETRY_FIRST_S
+        while True:
+            try:
+                return await call()
+            except StoreUnavailable as error:
+                self._log.warning("store.away", error=str(error))
+            if isinstance(self._verdict, Abandoned) or (self._verdict is not None and not past_verdict):
+                return None
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, _STORE_RETRY_MOST_S)
+
+    # ── the ending ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _await_pump(self, verdict: Verdict) -> None:
+        """Await the pump's end; say early that a stop was heard if that takes long."""
+        if await self._pump.closed(_ACK_AFTER_S):
+            return
+        if isinstance(verdict, Stopped):
+            try:
+                await self._store.ack(self.job, acked_at=verdict.heard_at, upstream_closed_at=None)
+            except StoreUnavailable as error:
+                self._log.warning("ack.unsaid", error=str(error))  # the settlement says it
+        await self._pump.closed()
+
+    async def _end(self) -> None:
+        """Write the ending that the verdict asks for, until it is written or is no longer ours to write."""
+        while True:
+            match self._verdict:
+                case Abandoned(loss):
+                    self._log.warning("run.abandoned", loss=loss)
+                    return
+                case Stopped() | Finished() | Failed() as verdict:
+                    written = await self._settle(verdict)
+                case Drained() as verdict:
+                    untouched = self._may_requeue and self._finish is None and self._book.is_untouched
+                    written = await self._requeue() if untouched else await self._settle(verdict)
+                case None:
+                    raise AssertionError("an ending without a verdict")
+                case other:
+                    assert_never(other)
+            if written:
+                return
+
+    async def _settle(self, verdict: Stopped | Finished | Failed | Drained) -> bool:
+        """Try to settle; False if the verdict changed meanwhile and the ending must be decided anew."""
+        if in_flight := self._book.in_flight():
+            # The reply of the last append was lost: sent again, it tells what is in the log.
+            await self._append(in_flight, past_verdict=True)
+        if self._verdict is not verdict:
+            return False
+        frames = await self._last_frames(verdict)
+        ending = ending_of(
+            verdict,
+            output=self._book.output(),
+            usage=self._usage(),
+            upstream_closed_at=self._pump.closed_at,
+            drain_ending=self._settings.drain_ending,
+        )
+        first = self._book.next
+        frames.append(terminal_frame(first + len(frames), self.job.envelope, self.job.base, ending))
+        heard_at = verdict.heard_at if isinstance(verdict, Stopped | Drained) else None
+        outcome = await self._repeat(
+            lambda: self._store.settle(
+                self.job,
+                first,
+                frames,
+                status=ending.status,
+                settlement=settlement(ending),
+                acked_at=heard_at,
+                upstream_closed_at=self._pump.closed_at,
+            ),
+            past_verdict=True,
+        )
+        return outcome is not None and self._learn_settled(outcome, ending)
+
+    def _learn_settled(self, outcome: Outcome, ending: Ending) -> bool:
+        match outcome.tag:
+            case Written.SETTLED | Written.ALREADY:
+                self._log.info("run.ended", status=ending.status, usage=ending.usage.to_wire())
+                return True
+            case Written.STOPPED:
+                # The mark came first. The upstream may have finished all the same: its usage is then exact.
+                assert outcome.stop is not None
+                self.stop(outcome.stop)
+            case Written.GONE:
+                self.abandon(Loss.GONE)
+            case Written.FENCED:
+                self.abandon(Loss.FENCED)
+            case other:
+                self._log.error("settle.unexpected", reply=other, length=outcome.length, expected=self._book.next)
+                self.abandon(Loss.FENCED)
+        return False
+
+    async def _last_frames(self, verdict: Stopped | Finished | Failed | Drained) -> list[bytes]:
+        """Return what enters the log with the ending: nothing where the run is cut short."""
+        if isinstance(verdict, Finished | Failed):
+            return self._book.last_frames()
+        if self._book.is_ahead:
+            logged = await self._store.log_slice(self.response_id, FIRST_OUTPUT_NUMBER, self._book.next - 1)
+            self._book.refold(logged)
+        return []
+
+    def _usage(self) -> Usage:
+        return usage_of(
+            self._finish,
+            self._pump.usage_so_far,
+            opened=self._pump.opened,
+            request=self._request,
+            received_text=self._book.received_text(),
+        )
+
+    async def _requeue(self) -> bool:
+        """Let another worker have the job; False if it must be ended here after all."""
+        usage = encode(self._usage().to_wire()) if self._pump.opened else b""
+        outcome = await self._repeat(lambda: self._store.requeue(self.job, usage=usage), past_verdict=True)
+        match outcome.tag if outcome is not None else None:
+            case Written.QUEUED | Written.STOPPED | Written.ENDED:
+                return True
+            case Written.FENCED:
+                self.abandon(Loss.FENCED)
+            case Written.GONE:
+                self.abandon(Loss.GONE)
+            case _:  # spent, or it has output after all
+                self._may_requeue = False
+        return False

@@ -1,0 +1,62 @@
+"""Service: the whole nest of a worker process.
+
+Owns what outlives a worker id: the connections to Redis, the client of the model server, the shutdown.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import structlog
+
+from andon import usage
+from andon.database import Database
+from andon.errors import StartError, StoreUnavailable
+from andon.settings import Settings
+from worker.beat import RENEWALS_A_LEASE
+from worker.life import Life
+from worker.shutdown import Shutdown
+from worker.upstream.client import UpstreamClient
+from worker.upstream.errors import UpstreamMisconfiguredError
+from worker.upstream.source import OpenAISource, Source
+
+_log = structlog.get_logger(__name__)
+
+_START_TIMEOUT_S = 10.0
+_REBIRTH_BACKOFF_S = 0.2
+
+
+async def serve(settings: Settings) -> None:
+    """Run a worker until it is told to end. Raises StartError if it cannot start."""
+    usage.warm()
+    # A command that hangs must not cost the lease: several tries fit into it.
+    timeout_s = min(settings.command_timeout_s, settings.lease_s / RENEWALS_A_LEASE)
+    database = Database(settings.redis_url, timeout_s=timeout_s)
+    reader = Database(settings.redis_url, timeout_s=timeout_s)
+    with Shutdown().on_signals() as shutdown:
+        async with database.open(), reader.open(), open_source(settings) as source:
+            await database.wait_connected(_START_TIMEOUT_S)
+            while not shutdown.requested:
+                life = Life(database=database, reader=reader, source=source, settings=settings, shutdown=shutdown)
+                try:
+                    await life.run()
+                except StoreUnavailable as error:
+                    _log.warning("worker.not_begun", error=str(error))
+                    await asyncio.sleep(_REBIRTH_BACKOFF_S)
+    _log.info("worker.ended")
+
+
+@contextlib.asynccontextmanager
+async def open_source(settings: Settings) -> AsyncIterator[Source]:
+    """Open the model server's client. Raises StartError if its settings will never do."""
+    if settings.upstream_api not in {"responses", "chat"}:
+        raise StartError(
+            f"ANDON_UPSTREAM_API={settings.upstream_api}: a source of your own is not supported yet; "
+            "use `responses` or `chat`"
+        )
+    try:
+        client = UpstreamClient(connections=settings.worker_concurrency + 8, read_timeout_s=settings.upstream_gap_s)
+    except UpstreamMisconfiguredError as error:
+        raise StartError(str(error)) from error
+    async with client:
+        yield OpenAISource(client, "chat" if settings.upstream_api == "chat" else "responses")

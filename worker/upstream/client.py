@@ -1,0 +1,212 @@
+"""The client: HTTP to the model server, through the official SDK. The only file that imports it.
+
+Owns the SDK's client, the connections, and the translation of the SDK's exceptions to `UpstreamError`, here and once
+(`transport_errors` has what they wrap, `status` what the server refused). Does not own retries (the SDK's are off: a
+stop must not wait in its back-off), nor what the bytes mean.
+
+Guarantees that a stream which is left, closed or cancelled, however often and at whatever point, has its connection
+closed within a few turns of the event loop, and that the pool keeps nothing of it.
+
+Why so much care: `httpcore2` frees its pool's slot after an `await`, and a second cancellation that lands in it leaves
+the slot taken for ever (anyio's shield does not hold off asyncio's own `task.cancel()`). So everything that may be
+cancelled half-way runs in a task of the client's own, which nobody else cancels, and at most once.
+
+HTTP/1.1 only: closing a stream of an HTTP/2 connection sends no RST_STREAM (httpcore2), so the model would run on.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import aclosing, asynccontextmanager
+from types import TracebackType
+from typing import Any, Literal, Self, TypeAlias, TypeVar
+
+import httpx2
+import msgspec
+import openai
+
+from worker.upstream.errors import UpstreamError, UpstreamMisconfiguredError
+from worker.upstream.failures import garbage_failure
+from worker.upstream.redact import Redact, redactor
+from worker.upstream.status import status_error
+from worker.upstream.stream import UpstreamStream
+from worker.upstream.transport_errors import BROKEN_BODY, connection_error, timeout_error
+
+UpstreamPath: TypeAlias = Literal["/responses", "/chat/completions"]
+
+CONNECT_TIMEOUT_S = 5.0  # the SDK's own default
+READ_TIMEOUT_S = 600.0  # between two chunks, and until the first: the SDK's own default
+WRITE_TIMEOUT_S = 60.0  # for a request of megabytes over a slow line
+POOL_TIMEOUT_S = 5.0  # the pool is at least as large as the worker's concurrency: only a leak could make it wait
+
+_ERROR_BODY_BYTES = 64 * 1024  # enough for any error object; the SDK would read a body without end
+_ERROR_BODY_S = 2.0
+_CLOSE_S = 5.0  # closing a socket takes none of it; a bound all the same
+_FIRST_REFUSED_STATUS = 300
+
+# Compressed bytes would come in blocks, late, and cost more than they save.
+_HEADERS = {
+    "Accept": "text/event-stream",
+    "Accept-Encoding": "identity",
+    "Content-Type": "application/json",
+}
+_NOT_STREAMS = ("application/json", "text/html")
+
+_T = TypeVar("_T")
+
+
+class UpstreamClient:
+    """The connections of one worker to its model server. An async context manager; use it from one event loop.
+
+    `max_connections` is at least the worker's concurrency, else streams would wait for each other. `read_timeout_s` is
+    allowed between two chunks, and until the first. `base_url` and `api_key` are read from OPENAI_BASE_URL and
+    OPENAI_API_KEY when not given. Raises UpstreamMisconfiguredError for a missing key or a base URL that is none.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_connections: int,
+        read_timeout_s: float = READ_TIMEOUT_S,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        base_url: str | None = None,
+        api_key: str | None = None,
+    ) -> None:
+        timeout = httpx2.Timeout(
+            connect=connect_timeout_s, read=read_timeout_s, write=WRITE_TIMEOUT_S, pool=POOL_TIMEOUT_S
+        )
+        self._http = openai.DefaultAsyncHttpxClient(
+            http2=False,
+            timeout=timeout,
+            limits=httpx2.Limits(max_connections=max_connections, max_keepalive_connections=min(max_connections, 100)),
+            event_hooks={"response": [self._refuse]},
+        )
+        self._sdk = _make_sdk(self._http, timeout, base_url, api_key)
+        self._redact = redactor([self._sdk.api_key])
+        self._tasks: set[asyncio.Task[Any]] = set()  # requests being opened, streams being closed
+
+    @property
+    def redact(self) -> Redact:
+        """Blacks out the API key, and what looks like one, in text that came from the upstream."""
+        return self._redact
+
+    async def __aenter__(self) -> Self:
+        """Return itself; connections are made when they are needed."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Wait for the closing of what was left, then close the pool. Streams must have been left before."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=_CLOSE_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await self._sdk.close()
+
+    @asynccontextmanager
+    async def stream(self, path: UpstreamPath, body: Mapping[str, Any]) -> AsyncIterator[UpstreamStream]:
+        """POST `body`, and give the stream of the answer once its headers have come.
+
+        Raises UpstreamError when there is none. Cancelling is safe everywhere: the connection is closed.
+        """
+        opener = self.own(self._post(path, msgspec.json.encode(body)))
+        try:
+            await asyncio.wait({opener})
+        except asyncio.CancelledError:
+            # Cancelled once, whatever comes upon the caller; `_close_orphan` sees to an answer that came just now.
+            opener.add_done_callback(self._close_orphan)
+            opener.cancel()
+            raise
+        stream = UpstreamStream(opener.result(), self)
+        try:
+            yield stream
+        finally:
+            if not stream.closed:
+                await stream.close()
+
+    def own(self, work: Coroutine[Any, Any, _T]) -> "asyncio.Task[_T]":
+        """Run `work` in a task of this client, which waits for it when it is left."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _close_orphan(self, opener: "asyncio.Task[httpx2.Response]") -> None:
+        if not opener.cancelled() and opener.exception() is None:
+            self.own(UpstreamStream(opener.result(), self).close())
+
+    async def _post(self, path: UpstreamPath, content: bytes) -> httpx2.Response:
+        """Send the request through the SDK's lowest public door: its URL and headers, no object a chunk."""
+        try:
+            return await self._sdk.post(
+                path, cast_to=httpx2.Response, content=content, stream=True, stream_cls=None, options=_options()
+            )
+        except openai.APITimeoutError as error:
+            raise timeout_error(error.__cause__) from error
+        except openai.APIConnectionError as error:
+            raise connection_error(error.__cause__, self._redact) from error
+        except openai.APIStatusError as error:
+            # `_refuse` comes before it; here for a status that the SDK would refuse and `_refuse` not.
+            raise status_error(error.status_code, error.response.headers, b"", self._redact) from error
+        except (openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+            raise connection_error(error, self._redact) from error
+
+    async def _refuse(self, response: httpx2.Response) -> None:
+        """Raise UpstreamError for an answer that is no stream, with a bounded part of its body read.
+
+        An event hook, because the SDK itself would read the whole body of an error first, however long it is. A
+        redirect with a place to go is the SDK's to follow.
+        """
+        if response.status_code >= _FIRST_REFUSED_STATUS and not response.has_redirect_location:
+            body = await _read_error_body(response)
+            raise status_error(response.status_code, response.headers, body, self._redact)
+        kind = response.headers.get("content-type", "").lower()
+        encoding = response.headers.get("content-encoding", "identity").lower()
+        if response.is_success and kind.startswith(_NOT_STREAMS):
+            raise UpstreamError(garbage_failure(f"its type is {kind.split(';')[0]}"), retryable=False)
+        if response.is_success and encoding != "identity":
+            raise UpstreamError(garbage_failure("it is compressed, which was not asked for"), retryable=False)
+
+
+def _make_sdk(
+    http: httpx2.AsyncClient, timeout: httpx2.Timeout, base_url: str | None, api_key: str | None
+) -> openai.AsyncOpenAI:
+    try:
+        sdk = openai.AsyncOpenAI(base_url=base_url, api_key=api_key, http_client=http, timeout=timeout, max_retries=0)
+    except (openai.OpenAIError, httpx2.InvalidURL) as error:
+        if isinstance(error, openai.OpenAIError) and not (api_key or os.environ.get("OPENAI_API_KEY")):
+            raise UpstreamMisconfiguredError(_NO_KEY) from error
+        raise UpstreamMisconfiguredError(f"OPENAI_BASE_URL or OPENAI_API_KEY will not do: {error}") from error
+    if not sdk.api_key:  # OPENAI_ADMIN_KEY alone satisfies the SDK, but no model answers to it
+        raise UpstreamMisconfiguredError(_NO_KEY)
+    if sdk.base_url.scheme not in {"http", "https"} or not sdk.base_url.host:
+        raise UpstreamMisconfiguredError(
+            "OPENAI_BASE_URL must be an http:// or https:// address, such as https://api.openai.com/v1."
+        )
+    return sdk
+
+
+_NO_KEY = (
+    "OPENAI_API_KEY is not set. Set it to the key of the model server; "
+    "for a server that has no keys any value will do, such as OPENAI_API_KEY=none."
+)
+
+
+def _options() -> Any:
+    """Return the SDK's request options, made anew: it changes them."""
+    return {"headers": dict(_HEADERS)}
+
+
+async def _read_error_body(response: httpx2.Response) -> bytes:
+    body = bytearray()
+    # The status has said what matters: a body that stalls or breaks only shortens the message.
+    with contextlib.suppress(TimeoutError, *BROKEN_BODY):
+        async with asyncio.timeout(_ERROR_BODY_S), aclosing(response.aiter_bytes()) as chunks:
+            async for chunk in chunks:
+                body += chunk
+                if len(body) >= _ERROR_BODY_BYTES:
+                    break
+    return bytes(body[:_ERROR_BODY_BYTES])

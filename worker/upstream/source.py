@@ -1,0 +1,172 @@
+"""The source: a request in, pieces out. The door of this package.
+
+Owns the joining of client, parser and translator, and the line between the failures that can be tried again (those
+before the first event: `open` raises them) and those that can't (a `Finish(failed)` piece). Does not own retries or
+the decision to stop.
+
+Guarantees that the connection of a source that is left, for whatever reason, is closed at once.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Literal, Protocol, Self
+
+from andon.pieces import Cause, Finish, Piece
+from worker.upstream import chat_request, responses
+from worker.upstream.chat import ChatTranslator
+from worker.upstream.chat_request import LimitField
+from worker.upstream.client import UpstreamClient, UpstreamPath
+from worker.upstream.errors import SseEventTooLargeError, UpstreamError
+from worker.upstream.failures import failed, garbage_failure
+from worker.upstream.responses import ResponsesTranslator
+from worker.upstream.sse import SseParser
+from worker.upstream.stream import UpstreamStream
+from worker.upstream.translator import Translator, TranslatorContext
+
+# An error event as the very first thing is the model server's way to refuse after it said 200.
+_RETRYABLE_FIRST = frozenset({Cause.UPSTREAM_ERROR, Cause.UPSTREAM_RATE_LIMITED, Cause.UPSTREAM_CUT})
+
+
+class PieceStream(Protocol):
+    """The pieces of one response, in lists: what came at once is together. Read it from one task.
+
+    Iterating never raises an upstream's failure: that is a `Finish(failed)`. It ends after the Finish; it ends without
+    one only when `close` was called. Cancelling an iteration is safe.
+    """
+
+    @property
+    def usage_so_far(self) -> dict[str, Any] | None:
+        """The latest usage the upstream told, in the Responses shape, or None."""
+        ...
+
+    def __aiter__(self) -> Self:
+        """Return itself: pieces can be read once."""
+        ...
+
+    async def __anext__(self) -> list[Piece]:
+        """Return the next pieces, never an empty list."""
+        ...
+
+    async def close(self) -> None:
+        """End the upstream now, at once and for good. Idempotent; safe while another task iterates."""
+        ...
+
+
+class Source(Protocol):
+    """Where a response's pieces come from."""
+
+    def open(self, body: dict[str, Any]) -> AbstractAsyncContextManager[PieceStream]:
+        """Ask for a response to a validated `response.create` body (no type, stream_id or event_id).
+
+        Entering waits for the first event and raises UpstreamError for what fails before it. Leaving closes the
+        connection. Cancelling is safe at every point.
+        """
+        ...
+
+
+class HttpPieceStream:
+    """The pieces of one answer of a model server. Meets `PieceStream`."""
+
+    def __init__(self, stream: UpstreamStream, translator: Translator) -> None:
+        self._stream = stream
+        self._translator = translator
+        self._parser = SseParser()
+        self._first: list[Piece] = []  # pieces that came with the first event, not yet given
+        self._closed = False  # `close` was called: what follows is its effect, not the upstream's doing
+
+    @property
+    def usage_so_far(self) -> dict[str, Any] | None:
+        """The latest usage the upstream told, or None."""
+        return self._translator.usage_so_far
+
+    def __aiter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> list[Piece]:
+        """Return the next pieces. See `PieceStream`."""
+        if self._first and not self._closed:
+            pieces, self._first = self._first, []
+            return pieces
+        while not (self._closed or self._translator.finished):
+            try:
+                _, pieces = await self._advance()
+            except UpstreamError as error:
+                pieces = [failed(error.failure, self.usage_so_far)]
+                self._closed = True  # nothing follows the Finish
+            if pieces:
+                return pieces
+        raise StopAsyncIteration
+
+    async def close(self) -> None:
+        """Close the connection; the iteration ends without a Finish, unless it was given."""
+        self._closed = True
+        await self._stream.close()
+
+    async def begin(self) -> None:
+        """Wait for the first event. Raises UpstreamError when there is none, or when it is a failure."""
+        began = False
+        while not began:
+            began, self._first = await self._advance()
+        head = self._first[0] if self._first else None
+        if isinstance(head, Finish) and head.failure is not None:
+            raise UpstreamError(head.failure, retryable=head.failure.cause in _RETRYABLE_FIRST)
+
+    def release(self) -> None:
+        """Let go: a finished stream's connection is kept for the next request."""
+        if self._translator.finished and not self._closed:
+            self._stream.release()
+
+    async def _advance(self) -> tuple[bool, list[Piece]]:
+        """Read one chunk. Return whether an event (or the end) came, and its pieces."""
+        try:
+            chunk = await anext(self._stream)
+        except StopAsyncIteration:
+            if self._closed:
+                return True, []
+            return True, self._translator.eof()
+        try:
+            events = self._parser.feed(chunk)
+        except SseEventTooLargeError as error:
+            failure = garbage_failure(str(error))
+            raise UpstreamError(failure, retryable=False) from error
+        pieces: list[Piece] = []
+        for event in events:
+            pieces += self._translator.feed(event)
+        return bool(events), pieces
+
+
+class OpenAISource:
+    """OpenAI, or a server that speaks its Responses or its Chat Completions API. Meets `Source`."""
+
+    def __init__(
+        self,
+        client: UpstreamClient,
+        api: Literal["responses", "chat"],
+        *,
+        limit_field: LimitField = "max_completion_tokens",
+    ) -> None:
+        self._client = client
+        self._api = api
+        self._limit_field = limit_field
+        self._context = TranslatorContext(redact=client.redact)
+
+    @asynccontextmanager
+    async def open(self, body: dict[str, Any]) -> AsyncIterator[HttpPieceStream]:
+        """Ask for a response. See `Source`; raises UnsupportedParameterError for what a chat can't be asked."""
+        path, request = self._request(body)
+        async with self._client.stream(path, request) as stream:
+            pieces = HttpPieceStream(stream, self._translator())
+            await pieces.begin()
+            try:
+                yield pieces
+            finally:
+                pieces.release()
+
+    def _request(self, body: dict[str, Any]) -> tuple[UpstreamPath, dict[str, Any]]:
+        if self._api == "responses":
+            return "/responses", responses.build_request(body)
+        return "/chat/completions", chat_request.build_request(body, limit_field=self._limit_field)
+
+    def _translator(self) -> Translator:
+        return ResponsesTranslator(self._context) if self._api == "responses" else ChatTranslator(self._context)
