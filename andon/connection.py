@@ -59,7 +59,7 @@ class StandingConnection(ABC):
         connection = self._connection = self._make_connection()
         try:
             async with asyncio.timeout(self._timeout_s):
-                await connection.connect()
+                await connection.connect()  # type: ignore[no-untyped-call]
                 await self._greet(connection)
         except TimeoutError as error:
             raise OSError("Redis did not answer the connection in time") from error

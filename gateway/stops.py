@@ -34,22 +34,20 @@ class _Asserted(msgspec.Struct):
 
 
 class SettledWatch:
-    """Waits for the terminal event of one response. A listener of the hub."""
+    """Waits for the ending of one response. A listener of the hub."""
 
     def __init__(self) -> None:
-        self.settled = asyncio.Event()
-        # Told that events may have been missed: look at the job instead.
-        self.unsure = asyncio.Event()
+        # Set by an ending that was published, and when one may have been missed.
+        self.changed = asyncio.Event()
 
     def on_batch(self, batch: Batch) -> None:
         """Take note of an ending."""
         if batch.terminal:
-            self.settled.set()
-            self.unsure.set()
+            self.changed.set()
 
     def on_missed(self) -> None:
         """Take note that an ending may have been missed."""
-        self.unsure.set()
+        self.changed.set()
 
 
 class Stops:
@@ -117,18 +115,23 @@ class Stops:
 
     async def settled(self, receipts: list[StopReceipt], watches: dict[ResponseId, SettledWatch]) -> list[StopReceipt]:
         """Wait until all these stops are settled, or the bound is over; return what is known then."""
-        waiting = [watches[r.response_id] for r in receipts if r.settled is None and r.response_id in watches]
+        return list(await asyncio.gather(*(self._settled(receipt, watches) for receipt in receipts)))
+
+    async def _settled(self, receipt: StopReceipt, watches: dict[ResponseId, SettledWatch]) -> StopReceipt:
+        known = receipt
         try:
             async with asyncio.timeout(self._wait_s):
-                for watch in waiting:
-                    await watch.unsure.wait()
+                while known.settled is None:
+                    changed = watches[receipt.response_id].changed
+                    await changed.wait()
+                    changed.clear()
+                    known = await self._progress(known)
         except TimeoutError:
-            pass  # the bound: what is known by now is the answer
-        return list(await asyncio.gather(*(self._progress(receipt) for receipt in receipts)))
+            known = await self._progress(known)  # the bound: what is known by now is the answer
+        return known
 
     async def _progress(self, receipt: StopReceipt) -> StopReceipt:
-        if receipt.settled is not None:
-            return receipt
+        """Read how far a stop has got; what is known already where Redis does not say."""
         try:
             progress = await self._store.progress(receipt.response_id)
         except StoreUnavailable:

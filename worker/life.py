@@ -111,7 +111,7 @@ class Life:
         """Claim and run until lost or told to end; then end every run."""
         beating = asyncio.ensure_future(beat.run())
         claiming = asyncio.ensure_future(claimer.run())
-        lost = asyncio.ensure_future(self._lost.wait())
+        lost = asyncio.ensure_future(self._until_lost())
         told = asyncio.ensure_future(self._shutdown.wait())
         try:
             await asyncio.wait({beating, claiming, lost, told}, return_when=asyncio.FIRST_COMPLETED)
@@ -134,14 +134,18 @@ class Life:
                 raise end  # our bug: end the process, a supervisor starts it anew and others rescue its jobs
         await self._say_goodbye()
 
-    async def _drain(self, roster: Roster, losses: set[asyncio.Future[object]]) -> None:
+    async def _until_lost(self) -> None:
+        await self._lost.wait()
+
+    async def _drain(self, roster: Roster, losses: set[asyncio.Task[None]]) -> None:
         """Let runs finish to the deadline, then requeue or end the rest."""
         empty = asyncio.ensure_future(roster.empty())
-        hurried = asyncio.ensure_future(self._shutdown.hurried.wait())
+        hurried = asyncio.ensure_future(self._shutdown.wait_hurried())
         _log.info("drain.begun", live=len(roster), drain_s=self._settings.drain_s)
         try:
-            waited: set[asyncio.Future[object]] = {empty, hurried, *losses}  # type: ignore[arg-type]
-            await asyncio.wait(waited, timeout=self._settings.drain_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {empty, hurried, *losses}, timeout=self._settings.drain_s, return_when=asyncio.FIRST_COMPLETED
+            )
             if len(roster):
                 _log.info("drain.ends_runs", live=len(roster))
                 roster.drain_all()

@@ -129,7 +129,7 @@ class Pump:
             try:
                 await self._read()
             except UpstreamError as error:
-                if self._stopping:
+                if self._is_stopping():
                     return
                 if not error.retryable or attempt >= self._retries:
                     self._hand_on([Finish("failed", {}, None, failure=error.failure)])
@@ -140,6 +140,10 @@ class Pump:
                 attempt += 1
             else:
                 return
+
+    def _is_stopping(self) -> bool:
+        """Look at the flag: others set it while this task waits."""
+        return self._stopping
 
     async def _read(self) -> None:
         """Read one stream to its end.
@@ -160,4 +164,5 @@ def _delay_s(attempt: int, retry_after_s: float | None) -> float:
     """Return how long to wait: the server's wish where it has one, else exponential with full jitter."""
     if retry_after_s is not None:
         return min(retry_after_s, _RETRY_AFTER_MOST_S)
-    return random.uniform(0.5, 1.0) * min(_BACKOFF_FIRST_S * 2**attempt, _BACKOFF_MOST_S)  # noqa: S311  no secret
+    most_s: float = min(_BACKOFF_FIRST_S * 2**attempt, _BACKOFF_MOST_S)
+    return random.uniform(0.5, 1.0) * most_s  # noqa: S311  no secret

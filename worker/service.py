@@ -17,7 +17,6 @@ from worker.beat import RENEWALS_A_LEASE
 from worker.life import Life
 from worker.shutdown import Shutdown
 from worker.upstream.client import UpstreamClient
-from worker.upstream.errors import UpstreamMisconfiguredError
 from worker.upstream.source import OpenAISource, Source
 
 _log = structlog.get_logger(__name__)
@@ -54,9 +53,7 @@ async def open_source(settings: Settings) -> AsyncIterator[Source]:
             f"ANDON_UPSTREAM_API={settings.upstream_api}: a source of your own is not supported yet; "
             "use `responses` or `chat`"
         )
-    try:
-        client = UpstreamClient(connections=settings.worker_concurrency + 8, read_timeout_s=settings.upstream_gap_s)
-    except UpstreamMisconfiguredError as error:
-        raise StartError(str(error)) from error
-    async with client:
+    async with UpstreamClient(
+        max_connections=settings.worker_concurrency + 8, read_timeout_s=settings.upstream_gap_s
+    ) as client:
         yield OpenAISource(client, "chat" if settings.upstream_api == "chat" else "responses")

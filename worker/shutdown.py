@@ -15,7 +15,7 @@ class Shutdown:
     def __init__(self) -> None:
         self._requested = asyncio.Event()
         # Set by the second signal: do not wait for runs to finish.
-        self.hurried = asyncio.Event()
+        self._hurried = asyncio.Event()
 
     @property
     def requested(self) -> bool:
@@ -26,10 +26,14 @@ class Shutdown:
         """Wait for the request."""
         await self._requested.wait()
 
+    async def wait_hurried(self) -> None:
+        """Wait for the demand."""
+        await self._hurried.wait()
+
     def request(self) -> None:
         """Ask for the end; the second time, do not wait."""
         if self._requested.is_set():
-            self.hurried.set()
+            self._hurried.set()
         self._requested.set()
 
     @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Processes seen from outside: is this one alive, and waiting until it is not."""
 
 import time
+from pathlib import Path
 
 import psutil
 
@@ -20,4 +21,12 @@ def wait_gone(*pids: int) -> None:
     deadline = time.monotonic() + GONE_S
     while alive := [pid for pid in pids if is_alive(pid)]:
         assert time.monotonic() < deadline, f"still alive: {alive}"
+        time.sleep(0.005)
+
+
+def wait_removed(path: Path) -> None:
+    """Wait until a directory is gone: another process's sweep may be at it in this moment."""
+    deadline = time.monotonic() + GONE_S
+    while path.exists():
+        assert time.monotonic() < deadline, f"still there: {path}"
         time.sleep(0.005)

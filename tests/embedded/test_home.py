@@ -5,7 +5,12 @@ from pathlib import Path
 
 from andon.embedded_home import Home, command_line, default_root, sweep
 
-OWNER = "import sys; from pathlib import Path; from andon.embedded_home import Home; print(Home.create(Path(sys.argv[1])).path)"
+OWNER = """
+import sys
+from pathlib import Path
+from andon.embedded_home import Home
+print(Home.create(Path(sys.argv[1])).path)
+"""
 
 
 def left_behind(root: Path) -> Path:
@@ -54,7 +59,7 @@ def test_release_forgets_a_process(tmp_path: Path) -> None:
     home.close()
 
 
-def test_default_root_keeps_the_socket_path_short(monkeypatch: object) -> None:
+def test_default_root_keeps_the_socket_path_short() -> None:
     """A Unix socket's path has 104 bytes at least; the root leaves room for the rest of it."""
     assert len(str(default_root())) < 60
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from andon import embedded
 from andon.embedded import EmbeddedValkey, EmbeddedValkeyError
-from tests.embedded.processes import is_alive, wait_gone
+from andon.embedded_home import Home
+from tests.embedded.processes import is_alive, wait_gone, wait_removed
 
 # Starts a server, says its process id and socket, and then waits for ever.
 PARENT = """
@@ -21,7 +21,7 @@ from andon.embedded import EmbeddedValkey
 valkey = EmbeddedValkey()
 valkey.start()
 print(valkey.pid, valkey.url, flush=True)
-{then}
+time.sleep(600)
 """
 
 
@@ -35,8 +35,8 @@ def valkey() -> Iterator[EmbeddedValkey]:
         yield valkey
 
 
-def start_parent(then: str = "time.sleep(600)") -> tuple["subprocess.Popen[str]", int, Path]:
-    parent = subprocess.Popen([sys.executable, "-c", PARENT.format(then=then)], stdout=subprocess.PIPE, text=True)
+def start_parent(program: str = PARENT) -> tuple["subprocess.Popen[str]", int, Path]:
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     pid, url = parent.stdout.readline().split()
     return parent, int(pid), Path(url.removeprefix("unix://"))
@@ -135,7 +135,7 @@ def test_dies_with_its_parent(number: signal.Signals) -> None:
     end_parent(parent, number)
     wait_gone(pid)
     with EmbeddedValkey():
-        assert not socket.parent.exists()
+        wait_removed(socket.parent)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's")
@@ -162,18 +162,15 @@ def test_outlives_the_thread_that_started_it() -> None:
         valkey.stop()
 
 
-def test_next_start_ends_what_a_dead_parent_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_next_start_ends_what_a_dead_parent_left() -> None:
     """Where the kernel does not help, the next start ends the orphan, by its directory, and removes that."""
-    then = "time.sleep(600)"
-    untied = "import sys; sys.platform = 'another'\n" + PARENT.format(then=then)
-    parent = subprocess.Popen([sys.executable, "-c", untied], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    pid, url = parent.stdout.readline().split()
+    untied = "import sys; sys.platform = 'another'\n" + PARENT
+    parent, pid, socket = start_parent(untied)
     end_parent(parent, signal.SIGKILL)
-    assert is_alive(int(pid)), "this platform ties children to parents after all: the test shows nothing"
+    assert is_alive(pid), "this platform ties children to parents after all: the test shows nothing"
     with EmbeddedValkey():
-        wait_gone(int(pid))
-        assert not Path(url.removeprefix("unix://")).parent.exists()
+        wait_gone(pid)
+        wait_removed(socket.parent)
 
 
 def test_living_neighbours_are_left_alone() -> None:
@@ -198,14 +195,14 @@ def test_missing_package_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_start_that_fails_says_why_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the server said is in the error, and the directory is gone again."""
     made: list[Path] = []
-    create = embedded.Home.create
+    create = Home.create
 
-    def noting() -> embedded.Home:
+    def noting() -> Home:
         home = create()
         made.append(home.path)
         return home
 
-    monkeypatch.setattr(embedded.Home, "create", noting)
+    monkeypatch.setattr(Home, "create", noting)
     with pytest.raises(EmbeddedValkeyError, match="maxmemory"):
         EmbeddedValkey(config={"maxmemory": "plenty"}).start()
     assert made
