@@ -19,6 +19,7 @@ after it, so that each is a superset of the truth.
 | `andon:workers`            | sorted set | own     | a day, renewed at the beat  | worker           | sweep           |
 | `andon:queue`              | stream     | own     | queue's, renewed at submit  | gateway, rescue  | workers         |
 | `andon:sessions`           | sorted set | own     | a day, renewed at submit    | gateway          | sweep           |
+| `andon:turn:*`             | string     | own     | a part of the lease         | sweep            | sweep           |
 | `andon:settlements`        | stream     | own     | 7 days, trimmed by age      | shipper          | billing         |
 
 T is a session tag, R a response id, W a worker id. `live` time to live: `ANDON_QUEUE_TTL_S` + `ANDON_MAX_RUN_S` +
@@ -32,6 +33,7 @@ QUEUE_GROUP = "workers"
 WORKERS = "andon:workers"
 SESSIONS = "andon:sessions"
 SETTLEMENTS = "andon:settlements"
+TURN = "andon:turn"
 
 
 def job(response_id: ResponseId) -> str:

@@ -83,10 +83,8 @@ class Queue:
         await deleted
 
     async def leave(self) -> None:
-        """Forget this reader. Only for one that holds nothing: deleting a consumer drops what it holds pending."""
-        pending = await self._database.call("XPENDING", keys.QUEUE, keys.QUEUE_GROUP, "-", "+", 1, self._worker_id)
-        if not pending:
-            await self._database.call("XGROUP", "DELCONSUMER", keys.QUEUE, keys.QUEUE_GROUP, self._worker_id)
+        """Leave the queue; what this reader still holds goes back into it."""
+        await bequeath(self._database, self._worker_id)
 
     async def _make_group(self) -> None:
         """Make the group, from the first entry on; the key is made with it, and lives as any submit renews it."""
@@ -108,3 +106,23 @@ def _entries(rows: list[Any]) -> list[Entry]:
         fields = dict(zip(row[1][::2], row[1][1::2], strict=True))
         entries.append(Entry(row[0].decode(), ResponseId(fields[b"job"].decode())))
     return entries
+
+
+async def bequeath(database: Database, worker_id: WorkerId) -> None:
+    """Put what a dead reader holds back into the queue, then forget the reader. Raises StoreUnavailable.
+
+    The new entry is written before the old one is dropped, so the queue stays a superset whatever dies in between.
+    """
+    try:
+        while rows := await database.call(
+            "XPENDING", keys.QUEUE, keys.QUEUE_GROUP, "-", "+", _ADOPT_AT_ONCE, worker_id
+        ):
+            for entry_id, *_ in rows:
+                for entry in _entries(await database.call("XRANGE", keys.QUEUE, entry_id, entry_id)):
+                    await database.call("XADD", keys.QUEUE, "*", "job", entry.response_id)
+                await database.call("XACK", keys.QUEUE, keys.QUEUE_GROUP, entry_id)
+                await database.call("XDEL", keys.QUEUE, entry_id)
+        await database.call("XGROUP", "DELCONSUMER", keys.QUEUE, keys.QUEUE_GROUP, worker_id)
+    except ResponseError as error:
+        if not str(error).startswith(("NOGROUP", "ERR no such key", "ERR The XGROUP subcommand requires the key")):
+            raise

@@ -151,6 +151,13 @@ def _own_members(upstream: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in upstream.items() if name not in _OURS and value is not None}
 
 
+def settlement(ending: Ending) -> dict[str, Any]:
+    """Shape what the settlement record says of an ending."""
+    stop = None if ending.stop is None else stop_object(ending.stop, ending.upstream_closed_at)
+    cause = None if ending.failure is None else ending.failure.cause
+    return {"usage": ending.usage.to_wire(), "stop": stop, "cause": cause}
+
+
 def worker_lost(output: list[dict[str, Any]], usage: Usage) -> Ending:
     """End a response whose worker died after it had produced output, or too often."""
     message = "The worker that ran this response was lost. Create the response again; the partial output is kept here."

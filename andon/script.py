@@ -14,7 +14,8 @@ import msgspec
 
 _INCLUDE: Final = re.compile(r"^--@include (\w+)$", re.MULTILINE)
 NAMES: Final = (
-    "submit", "promote", "claim", "append", "stop", "settle", "requeue", "look", "ack", "renew", "bury",
+    "submit", "promote", "claim", "append", "stop", "settle", "requeue", "expire", "look", "ack",
+    "renew", "bury", "unindex",
 )  # fmt: skip
 
 

@@ -85,6 +85,9 @@ class Settings(BaseModel):
         2.0, ge=0.05, le=60, description="Seconds one Redis command may take before its connection is given up."
     )
     cancel_wait_s: float = Field(2.0, ge=0.05, le=30, description="Most seconds until `response.cancel.done`")
+    replica_wait_s: float = Field(
+        0.2, ge=0.001, le=10, description="Seconds a stop waits for a replica, where Redis has one."
+    )
     ws_ping_interval_s: float = Field(20.0, ge=1, le=3600, description="Seconds between WebSocket pings.")
     ws_ping_timeout_s: float = Field(20.0, ge=1, le=3600, description="Seconds a pong may take.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level that is logged.")

@@ -5,6 +5,7 @@ nor decides. Every method may be repeated after StoreUnavailable, because every 
 changing anything. Cancelling the wait of any method is safe; the script may run all the same.
 """
 
+import time
 from enum import StrEnum
 from typing import Any, Final, Literal, TypeVar
 
@@ -17,6 +18,7 @@ from andon.frames import encode
 from andon.ids import Principal, ResponseId, SessionName, SessionTag, WorkerId, tag_of
 from andon.link import Argument
 from andon.pieces import Cause, Failure
+from andon.replication import Replication
 from andon.response import Status, Stop, error_object
 from andon.script import script
 from andon.settings import Settings
@@ -199,9 +201,11 @@ def _ms(seconds: float) -> int:
 class Store:
     """The scripts of a job's life, typed."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, settings: Settings, replication: Replication | None = None) -> None:
         self.database = database
         self.settings = settings
+        # What a stop waits for, where the server has replicas; workers have no use for it.
+        self._replication = replication
         self._live_ttl_ms = _ms(settings.live_ttl_s)
         self._log_ttl_ms = _ms(settings.log_ttl_s)
         self._outbox_ttl_ms = _ms(OUTBOX_TTL_S)
@@ -242,21 +246,21 @@ class Store:
 
         A response whose lane this freed is given its turn before this returns.
         """
-        tag = tag_of(rid)
-        reply = await self.database.eval(
-            script("stop"),
-            self._ending_keys(rid),
-            [
-                rid,
-                principal.tenant if principal else "",
-                principal.subject if principal else "",
-                encode(by),
-                encode(reason),
-                self._log_ttl_ms,
-                self._outbox_ttl_ms,
-                keys.events(tag),
-            ],
-        )
+        args: list[Argument] = [
+            rid,
+            principal.tenant if principal else "",
+            principal.subject if principal else "",
+            encode(by),
+            encode(reason),
+            self._log_ttl_ms,
+            self._outbox_ttl_ms,
+            keys.events(tag_of(rid)),
+        ]
+        replicated: float | Literal[False] | None = None
+        if self._replication is not None and self._replication.replicas:
+            reply, replicated = await self._replication.eval(script("stop"), self._ending_keys(rid), args)
+        else:
+            reply = await self.database.eval(script("stop"), self._ending_keys(rid), args)
         outcome = _tag(StopOutcome, reply)
         if outcome is StopOutcome.UNKNOWN:
             return StopReceipt(rid, outcome)
@@ -267,6 +271,7 @@ class Store:
             rid,
             outcome,
             recorded=recorded,
+            replicated=replicated,
             acked=acked,
             upstream_closed=closed,
             settled=settled,
@@ -287,6 +292,32 @@ class Store:
         for hint in hints:
             await hint
         return bool((await reply)[0] == b"queued")
+
+    async def expire(self, rid: ResponseId) -> None:
+        """End a queued job that no worker took in time; leave any other alone."""
+        reply = await self.database.eval(
+            script("expire"),
+            self._ending_keys(rid),
+            [
+                rid,
+                self._log_ttl_ms,
+                self._outbox_ttl_ms,
+                self.settings.queue_ttl_s,
+                _QUEUE_TIMEOUT,
+                keys.events(tag_of(rid)),
+            ],
+        )
+        if len(reply) > 1:
+            await self._give_turn(_id(reply[1]))
+
+    async def enqueue(self, rid: ResponseId) -> None:
+        """Write a queue entry for a job that lost its own."""
+        for hint in self._enqueue(rid):
+            await hint
+
+    async def renew(self, rid: ResponseId) -> None:
+        """Renew the keys of a job that waits for its lane: no worker does it."""
+        await self.database.call("PEXPIRE", keys.job(rid), self._live_ttl_ms)
 
     async def job(self, rid: ResponseId) -> JobView | None:
         """Read the job hash; None if there is none (expired, unknown, lost)."""
@@ -482,7 +513,8 @@ class Store:
 
     def _index(self, tag: SessionTag) -> list[Any]:
         return [
-            self.database.call("ZADD", keys.SESSIONS, "NX", 0, tag),
+            # The score tells the sweep that a submit may be under way.
+            self.database.call("ZADD", keys.SESSIONS, int(time.time()), tag),
             self.database.call("PEXPIRE", keys.SESSIONS, self._live_ttl_ms + _ms(86400)),
         ]
 

@@ -23,8 +23,11 @@ from andon.frames import encode
 from andon.ids import ANONYMOUS, SESSION_NAME_MAX_CHARS, SessionName, SessionTag, new_gateway_id, new_session_name
 from andon.lifetime import background
 from andon.protocol import Retrieve, required_response_id
+from andon.replication import Replication
 from andon.settings import Settings
+from andon.settlements import Shipper
 from andon.store import Store
+from andon.sweep import Sweep
 from gateway.hub import Hub
 from gateway.socket import ClientSocket, OnStop
 from gateway.stops import Stops
@@ -41,21 +44,28 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._database = Database(settings.redis_url, timeout_s=settings.command_timeout_s)
-        self._store = Store(self._database, settings)
+        self._replication = Replication(
+            self._database.make_connection, timeout_s=settings.command_timeout_s, wait_s=settings.replica_wait_s
+        )
+        self._store = Store(self._database, settings, self._replication)
+        self._shipper = Shipper(self._database)
+        self._sweep = Sweep(self._database, settings, store=self._store, shipper=self._shipper)
         self._hub = Hub(
             self._database.make_connection, timeout_s=settings.command_timeout_s, ping_every_s=_PING_EVERY_S
         )
-        self._stops = Stops(self._store, self._hub, wait_s=settings.cancel_wait_s)
+        self._stops = Stops(self._store, self._hub, wait_s=settings.cancel_wait_s, on_settled=self._shipper.note)
         self._id = new_gateway_id()
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator["Gateway"]:
         """Keep everything up for as long as the context lasts. Raises StartError if Redis is not to be had."""
-        async with self._database.open(), self._hub.open():
+        async with self._database.open(), self._hub.open(), self._replication.open():
             await self._database.wait_connected(_START_TIMEOUT_S)
             # A channel of its own, so that "subscribed" is true or false even while nobody is connected.
             await self._hub.hold(SessionTag(self._id))
-            async with background(self._stops.assert_again(), self._audit()):
+            # Before the first stop: whether it must wait for a replica.
+            await self._replication.count()
+            async with background(self._stops.assert_again(), self._audit(), self._shipper.run(), self._sweep.run()):
                 yield self
 
     async def _audit(self) -> None:

@@ -7,7 +7,7 @@ ended; a failover that loses the mark but not this gateway does not lose the sto
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -15,7 +15,7 @@ import structlog
 
 from andon.errors import StoreUnavailable
 from andon.frames import Batch
-from andon.ids import Principal, ResponseId, tag_of
+from andon.ids import Principal, ResponseId, SessionTag, tag_of
 from andon.store import StopOutcome, StopReceipt, Store
 from gateway.hub import Hub
 
@@ -53,10 +53,12 @@ class SettledWatch:
 class Stops:
     """Stops that this gateway was asked for."""
 
-    def __init__(self, store: Store, hub: Hub, *, wait_s: float) -> None:
+    def __init__(self, store: Store, hub: Hub, *, wait_s: float, on_settled: Callable[[SessionTag], None]) -> None:
         self._store = store
         self._hub = hub
         self._wait_s = wait_s
+        # Told where a stop settled a job itself: a settlement record waits in that session's outbox.
+        self._on_settled = on_settled
         # Recorded and not yet seen settled, oldest first.
         self._asserted: dict[ResponseId, _Asserted] = {}
 
@@ -69,7 +71,9 @@ class Stops:
         """
         receipts = await asyncio.gather(*(self._record(rid, principal, by, reason) for rid in response_ids))
         for receipt in receipts:
-            if receipt.outcome is StopOutcome.RECORDED and receipt.settled is None:
+            if receipt.settled is not None:
+                self._on_settled(tag_of(receipt.response_id))
+            elif receipt.outcome is StopOutcome.RECORDED:
                 self._assert(receipt.response_id, _Asserted(principal, by, reason))
         return list(receipts)
 

@@ -74,6 +74,17 @@ class Claimer:
                 continue
             self.take(entries)
 
+    async def adopt(self, *, every_s: float) -> None:
+        """Take over entries that some reader holds without deciding them, for ever: it died, or lost Redis."""
+        while True:
+            await asyncio.sleep(every_s)
+            if self._stopping or not self._hears() or len(self._roster) + self._undecided >= self._concurrency:
+                continue
+            try:
+                self.take(await self._queue.adopt(idle_s=2 * every_s))
+            except StoreUnavailable as error:
+                _log.info("claimer.not_adopted", error=str(error))
+
     async def _wait_for_room(self) -> None:
         self._roster.changed.clear()
         try:

@@ -1,4 +1,4 @@
-"""Ending: what a verdict becomes on the wire and in the settlement record.
+"""Ending: what a verdict becomes on the wire.
 
 Owns the choice of status, usage and stop for each verdict. Pure: no I/O, no clock.
 """
@@ -6,7 +6,7 @@ Owns the choice of status, usage and stop for each verdict. Pure: no I/O, no clo
 from typing import Any, assert_never
 
 from andon.pieces import Cause, Failure, Finish
-from andon.response import Ending, Status, Stop, stop_object
+from andon.response import Ending, Status, Stop
 from andon.settings import DrainEnding
 from andon.usage import NO_REQUEST, Usage, estimate, from_upstream
 from worker.verdict import Drained, Failed, Finished, Stopped
@@ -73,10 +73,3 @@ def _finished(finish: Finish, output: list[dict[str, Any]], usage: Usage) -> End
         case "failed":
             failure = finish.failure or Failure("server_error", Cause.UPSTREAM_ERROR, "The model server failed.")
             return Ending(Status.FAILED, output, usage, failure=failure, upstream=upstream)
-
-
-def settlement(ending: Ending) -> dict[str, Any]:
-    """Shape what the settlement record says of the ending."""
-    stop = None if ending.stop is None else stop_object(ending.stop, ending.upstream_closed_at)
-    cause = None if ending.failure is None else ending.failure.cause
-    return {"usage": ending.usage.to_wire(), "stop": stop, "cause": cause}

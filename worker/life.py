@@ -6,6 +6,7 @@ or a tombstone is found, every upstream is closed and the id is never used again
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -14,10 +15,11 @@ from andon import keys
 from andon.database import Database
 from andon.errors import ContractError, StoreUnavailable
 from andon.hint import parse_hint
-from andon.ids import WorkerId, new_worker_id
+from andon.ids import SessionTag, WorkerId, new_worker_id
 from andon.lease import Leases
-from andon.lifetime import task_group
+from andon.lifetime import background, task_group
 from andon.queue import Queue
+from andon.rescue import Rescuer
 from andon.settings import Settings
 from andon.store import Claimed, Store
 from andon.subscriber import Subscriber
@@ -40,13 +42,23 @@ class Life:
     """One life of a worker."""
 
     def __init__(
-        self, *, database: Database, reader: Database, source: Source, settings: Settings, shutdown: Shutdown
+        self,
+        *,
+        database: Database,
+        reader: Database,
+        source: Source,
+        settings: Settings,
+        shutdown: Shutdown,
+        rescuer: Rescuer,
+        on_settled: Callable[[SessionTag], None],
     ) -> None:
         self.worker_id: WorkerId = new_worker_id()
         self._database = database
         self._source = source
         self._settings = settings
         self._shutdown = shutdown
+        self._rescuer = rescuer
+        self._on_settled = on_settled
         self._store = Store(database, settings)
         self._leases = Leases(database, lease_s=settings.lease_s)
         self._queue = Queue(database, reader, self.worker_id)
@@ -56,7 +68,7 @@ class Life:
     async def run(self) -> None:
         """Live until the id is lost or the shutdown is over. Raises StoreUnavailable if it could not begin."""
         async with task_group() as group:
-            roster = Roster(self._store, group.create_task)
+            roster = Roster(self._store, rescuer=self._rescuer, on_settled=self._on_settled, spawn=group.create_task)
             switch = Switch(self._settings.lease_s, on_fire=self._lost.set)
             control = Subscriber(
                 self._database.make_connection,
@@ -91,7 +103,8 @@ class Life:
                     return
                 _log.info("worker.ready", worker=self.worker_id, concurrency=self._settings.worker_concurrency)
                 with switch.armed():
-                    await self._live(beat, claimer, roster)
+                    async with background(claimer.adopt(every_s=self._settings.lease_s)):
+                        await self._live(beat, claimer, roster)
 
     def _scribe(self, claimed: Claimed) -> Scribe:
         renew_every_s = min(self._settings.lease_s, self._settings.live_ttl_s / 4)

@@ -13,7 +13,8 @@ import structlog
 
 from andon.errors import StoreUnavailable
 from andon.hint import Hint
-from andon.ids import ResponseId
+from andon.ids import ResponseId, SessionTag
+from andon.rescue import Rescuer
 from andon.store import Outcome, Store, Written
 from worker.scribe import Scribe
 from worker.verdict import Loss
@@ -24,8 +25,17 @@ _log = structlog.get_logger(__name__)
 class Roster:
     """Live runs by response id. `spawn` starts a task in the group that owns them all."""
 
-    def __init__(self, store: Store, spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        rescuer: Rescuer,
+        on_settled: Callable[[SessionTag], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+    ) -> None:
         self._store = store
+        self._rescuer = rescuer
+        self._on_settled = on_settled
         self._spawn = spawn
         self._runs: dict[ResponseId, Scribe] = {}
         # Set whenever a run ends: the claimer waits for room, the drain for emptiness.
@@ -49,16 +59,18 @@ class Roster:
         self._spawn(self._run(scribe))
 
     async def _run(self, scribe: Scribe) -> None:
-        job = scribe.job
         try:
-            await scribe.run()
-            await self._store.forget(job.worker_id, job.response_id)
+            try:
+                await scribe.run()
+            except Exception:  # noqa: BLE001  see below
+                # A run's outermost boundary: its siblings go on. Its owner lives, so nobody else would end the job.
+                _log.exception("run.crashed", response=scribe.response_id)
+                await self._rescuer.rescue_job(scribe.response_id, scribe.job.worker_id)
+            self._on_settled(scribe.job.tag)
+            await self._store.forget(scribe.job.worker_id, scribe.response_id)
         except StoreUnavailable as error:
-            # Only a hint was left behind; the sweep compares it with the job hash.
-            _log.info("roster.forget_failed", response=job.response_id, error=str(error))
-        except Exception:  # noqa: BLE001  a run's outermost boundary: its siblings go on
-            # The job still has its owner, who lives: rescue will not come. Let the lease's owner end it.
-            _log.exception("run.crashed", response=job.response_id)
+            # Only hints were left behind; the sweep compares them with the job hash.
+            _log.info("roster.left_hints", response=scribe.response_id, error=str(error))
         finally:
             del self._runs[scribe.response_id]
             self.changed.set()

@@ -22,11 +22,11 @@ from andon.errors import StoreUnavailable
 from andon.frames import decode, encode
 from andon.ids import ResponseId
 from andon.pieces import Cause, Failure, Finish, Piece
-from andon.response import Ending, Stop, terminal_frame
+from andon.response import Ending, Stop, settlement, terminal_frame
 from andon.settings import Settings
 from andon.store import Claimed, Outcome, Store, Written
 from andon.usage import Usage
-from worker.ending import ending_of, settlement, usage_of
+from worker.ending import ending_of, usage_of
 from worker.logbook import FIRST_OUTPUT_NUMBER, Logbook
 from worker.pump import Pump
 from worker.upstream.source import Source

@@ -12,7 +12,11 @@ import structlog
 from andon import usage
 from andon.database import Database
 from andon.errors import StartError, StoreUnavailable
+from andon.lifetime import background
 from andon.settings import Settings
+from andon.settlements import Shipper
+from andon.store import Store
+from andon.sweep import Sweep
 from worker.beat import RENEWALS_A_LEASE
 from worker.life import Life
 from worker.shutdown import Shutdown
@@ -35,14 +39,29 @@ async def serve(settings: Settings) -> None:
     with Shutdown().on_signals() as shutdown:
         async with database.open(), reader.open(), open_source(settings) as source:
             await database.wait_connected(_START_TIMEOUT_S)
-            while not shutdown.requested:
-                life = Life(database=database, reader=reader, source=source, settings=settings, shutdown=shutdown)
-                try:
-                    await life.run()
-                except StoreUnavailable as error:
-                    _log.warning("worker.not_begun", error=str(error))
-                    await asyncio.sleep(_REBIRTH_BACKOFF_S)
+            shipper = Shipper(database)
+            sweep = Sweep(database, settings, store=Store(database, settings), shipper=shipper)
+            async with background(shipper.run(), sweep.run()):
+                while not shutdown.requested:
+                    life = Life(
+                        database=database,
+                        reader=reader,
+                        source=source,
+                        settings=settings,
+                        shutdown=shutdown,
+                        rescuer=sweep.rescuer,
+                        on_settled=shipper.note,
+                    )
+                    await _live(life)
     _log.info("worker.ended")
+
+
+async def _live(life: Life) -> None:
+    try:
+        await life.run()
+    except StoreUnavailable as error:
+        _log.warning("worker.not_begun", error=str(error))
+        await asyncio.sleep(_REBIRTH_BACKOFF_S)
 
 
 @contextlib.asynccontextmanager

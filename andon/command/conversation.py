@@ -122,7 +122,7 @@ class _Transcript:
             sys.stdout.flush()
             self._mid_line = not event["delta"].endswith("\n")
         elif kind == "response.created":
-            _say(f"{event['response']['id']}  session {event['response'].get('session', '?')}")
+            _say(f"{event['response']['id']}  session {event['session']}")
         elif kind in _ENDINGS:
             self._response = event["response"]
         elif kind == "error":

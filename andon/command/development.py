@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from andon.client import DEFAULT_URL
 from andon.command.interrupt import interruptible
 from andon.command.stack import Stack, StackOptions, running_stack
 
@@ -41,7 +42,7 @@ def _tell(stack: Stack) -> None:
         table.add_column(heading, no_wrap=True, overflow="ignore")
     for name, pid in stack.supervisor.pids().items():
         table.add_row(name, str(pid), where.get(name, f"streams from {stack.upstream}"))
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True)  # long lines wrap: they are there to be copied
     console.print(table)
     console.print(f"\nLogs are in {stack.log_dir} until the end. [bold]Try next[/bold], in another terminal:\n")
     for line in _next_steps(stack):
@@ -51,16 +52,17 @@ def _tell(stack: Stack) -> None:
 
 def _next_steps(stack: Stack) -> list[str]:
     first, second = stack.sockets
-    demo = f"andon demo --url-a {first} --url-b {second}"
+    at_first = "" if first == DEFAULT_URL else f" --url {first}"
+    model = "sim" if stack.sim_url else "gpt-5.4-mini"
     return [
-        f"andon chat 'Tell me a story' --url {first}      # Ctrl-C is the stop",
-        f"andon stop RESPONSE_ID --url {second}           # from the other replica",
-        f"{demo} --meter {stack.sim_url}/meter" if stack.sim_url else demo,
+        f"andon chat 'Tell me a story'{at_first}   # Ctrl-C is the stop",
+        f"andon stop RESPONSE_ID --url {second}   # from the other replica",
+        "andon demo   # what a stop saves, on a stack of its own",
         "",
         "from openai import AsyncOpenAI  # the official SDK, unchanged",
         f'client = AsyncOpenAI(base_url="{stack.gateways[0]}/v1", api_key="none")',
         "async with client.responses.connect() as connection:",
-        '    await connection.response.create(model="sim", input="Tell me a story")',
+        f'    await connection.response.create(model="{model}", input="Tell me a story")',
         "    async for event in connection:",
         "        print(event.type)",
     ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from andon.command.failure import CommandFailed
 
 MARGIN_TOKENS = 3  # generated but not delivered, at a stop, must be fewer: what was on its way when it came
-_BAR_CELLS = 40
+_BAR_CELLS = 26  # the table fits 80 columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +67,10 @@ def tell(findings: Findings, *, as_json: bool) -> None:
 
     table = Table(box=None, pad_edge=False)
     table.add_column("run", no_wrap=True)
-    table.add_column("generated upstream", justify="right")
-    table.add_column("delivered", justify="right")
-    table.add_column("seconds", justify="right")
-    table.add_column("tokens generated", no_wrap=True)
+    table.add_column("generated", justify="right", no_wrap=True)
+    table.add_column("delivered", justify="right", no_wrap=True)
+    table.add_column("seconds", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
     most = max(findings.full.generated, findings.stopped.generated, 1)
     for name, run in (("to the end", findings.full), (f"stopped after {findings.stop_after_s:g} s", findings.stopped)):
         cells = round(_BAR_CELLS * run.generated / most)
@@ -85,11 +85,10 @@ def tell(findings: Findings, *, as_json: bool) -> None:
 
 def _lines(findings: Findings) -> list[str]:
     full, stopped = findings.full, findings.stopped
-    lines = ["", f"Generated, as counted by: {full.generated_by}; stopped: {stopped.generated_by}."]
+    counted = {full.generated_by, stopped.generated_by}
+    lines = ["", f"Tokens generated upstream, by {' and '.join(sorted(counted))}; delivered to the client."]
     if findings.recorded_to_closed_ms is not None:
-        lines.append(
-            f"Stop recorded to upstream closed: {findings.recorded_to_closed_ms:.1f} ms (the gateway's answer)."
-        )
+        lines.append(f"Stop recorded to upstream closed: {findings.recorded_to_closed_ms:.1f} ms (the worker's clock).")
     if findings.sent_to_meter_closed_ms is not None:
         lines.append(f"Stop sent to connection gone: {findings.sent_to_meter_closed_ms:.1f} ms (the sim's meter).")
     if full.generated:

@@ -13,6 +13,7 @@ from andon.command.failure import CommandFailed
 ANSWER_S = 10.0  # a gateway answers within 2 s; a loaded one a little later
 _EVENT_ID = "stop"
 _FINAL = {"response.cancel.done", "response.cancel.failed", "error"}
+_TABLE_COLUMNS = 120
 _STEPS = ("recorded", "replicated", "acked", "upstream_closed", "settled")
 
 
@@ -69,7 +70,8 @@ def _print_table(stops: list[Event]) -> None:
         table.add_column(heading.replace("_", " "), no_wrap=True, overflow="ignore")
     for stop in stops:
         table.add_row(stop["response_id"], *(_cell(step, stop) for step in _STEPS))
-    Console(highlight=False, soft_wrap=True).print(table)
+    # Wide enough for an id and all times: a terminal that is narrower wraps a line, rather than losing half of it.
+    Console(highlight=False, width=_TABLE_COLUMNS).print(table)
 
 
 def _cell(step: str, stop: Event) -> str:

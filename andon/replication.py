@@ -1,0 +1,78 @@
+"""Replication: a script whose effect is answered for only after a replica has it.
+
+Owns a connection of its own, because WAIT blocks the connection on which the write was made, and the count of
+replicas. Where there are none, nothing waits. Guarantees: `replicated` is a time only if a replica acknowledged all
+writes of this connection, the script's included; False if none did so in time; None if there was none to ask.
+"""
+
+import asyncio
+import contextlib
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Final, Literal
+
+import structlog
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import NoScriptError, ResponseError
+
+from andon.errors import StoreUnavailable
+from andon.lifetime import background
+from andon.link import Argument, Link
+from andon.script import Script
+
+_log = structlog.get_logger(__name__)
+
+_COUNT_EVERY_S: Final = 2.0
+_CONNECTED: Final = re.compile(rb"connected_slaves:(\d+)")
+
+
+class Replication:
+    """Scripts that wait for a replica."""
+
+    def __init__(self, make_connection: Callable[[], AbstractConnection], *, timeout_s: float, wait_s: float) -> None:
+        self._link = Link(make_connection, timeout_s=timeout_s + wait_s)
+        self._wait_ms = max(1, int(wait_s * 1000))
+        # As last counted; a replica that was lost since makes one WAIT time out, and says so.
+        self.replicas = 0
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator["Replication"]:
+        """Keep the connection up, and count replicas, for as long as the context lasts."""
+        async with self._link.open(), background(self._count()):
+            yield self
+
+    async def _count(self) -> None:
+        while True:
+            try:
+                await self.count()
+            except (StoreUnavailable, ResponseError) as error:
+                _log.info("replication.uncounted", error=str(error))
+            await asyncio.sleep(_COUNT_EVERY_S)
+
+    async def count(self) -> int:
+        """Count the replicas now. Raises StoreUnavailable."""
+        found = _CONNECTED.search(await self._link.call("INFO", "replication"))
+        self.replicas = int(found[1]) if found else 0
+        return self.replicas
+
+    async def eval(
+        self, script: Script, keys: Sequence[str], args: Sequence[Argument]
+    ) -> tuple[Any, float | Literal[False] | None]:
+        """Run a script and wait for a replica; return its reply, and when a replica had it. Raises StoreUnavailable."""
+        try:
+            return await self._eval("EVALSHA", script.sha, keys, args)
+        except NoScriptError:
+            return await self._eval("EVAL", script.text, keys, args)
+
+    async def _eval(
+        self, command: str, body: str, keys: Sequence[str], args: Sequence[Argument]
+    ) -> tuple[Any, float | Literal[False] | None]:
+        # Neighbours on the wire: no other command of this connection comes between the write and its WAIT.
+        run, waited = self._link.call_many([(command, body, len(keys), *keys, *args), ("WAIT", 1, self._wait_ms)])
+        reply = await run
+        try:
+            acknowledged = int(await waited)
+        except StoreUnavailable:
+            acknowledged = 0
+        return reply, time.time() if acknowledged else False

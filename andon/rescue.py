@@ -1,0 +1,112 @@
+"""Rescue: ends, or queues again, the jobs of a worker that is dead.
+
+Owns what becomes of a job whose owner has a tombstone. Any worker or gateway may do it, at once and repeatedly: the
+settle script compares owner, generation and length of the log, so that exactly one of them ends the job, having seen
+all that the dead worker wrote. A worker that was only frozen finds its writes fenced when it thaws.
+
+Guarantees: a marked job is settled as cancelled; a job with nothing after `response.in_progress` and claims left is
+queued again, its first two events not repeated; any other fails as `worker_lost`, its partial output kept.
+"""
+
+from typing import Any, Final
+
+import structlog
+
+from andon.errors import ContractError
+from andon.frames import decode, encode
+from andon.ids import ResponseId, WorkerId
+from andon.lease import Leases
+from andon.output import OutputFold, output_text
+from andon.response import Ending, Status, settlement, terminal_frame, worker_lost
+from andon.store import Claimed, JobView, Store, Written
+from andon.usage import Usage, estimate
+
+_log = structlog.get_logger(__name__)
+
+_FIRST_OUTPUT_NUMBER: Final = 2
+# A frozen worker may go on writing until the settle fences it: each round sees more of the log.
+_MOST_ROUNDS: Final = 20
+
+
+class Rescuer:
+    """Rescues the jobs of dead workers."""
+
+    def __init__(self, store: Store, leases: Leases) -> None:
+        self._store = store
+        self._leases = leases
+
+    async def rescue_worker(self, worker_id: WorkerId) -> int:
+        """Rescue every job of a worker that has a tombstone; return how many there were. Raises StoreUnavailable."""
+        rescued = 0
+        for response_id in await self._leases.jobs(worker_id):
+            rescued += await self.rescue_job(response_id, worker_id)
+            await self._store.forget(worker_id, response_id)
+        await self._leases.remove(worker_id)
+        return rescued
+
+    async def rescue_job(self, response_id: ResponseId, dead: WorkerId) -> bool:
+        """Rescue one job if this dead worker owns it; tell whether it did. Raises StoreUnavailable."""
+        for _ in range(_MOST_ROUNDS):
+            job = await self._store.job(response_id)
+            if job is None or job.state != "running" or job.owner != dead:
+                return False
+            if await self._try(job):
+                return True
+        raise ContractError(f"the log of {response_id} grows under its rescue")
+
+    async def _try(self, job: JobView) -> bool:
+        """Requeue or settle; False if the log grew meanwhile."""
+        claimed = as_claimed(job)
+        frames = await self._store.log_slice(job.response_id, _FIRST_OUTPUT_NUMBER, -1)
+        request: dict[str, Any] = decode(claimed.request)
+        fold = OutputFold()
+        fold.add_frames(frames)
+        output = fold.items()
+        usage = estimate(request, output_text(output))
+        if job.stop is None and not frames:
+            outcome = await self._store.requeue(claimed, usage=encode(usage.to_wire()))
+            if outcome.tag is Written.HAS_OUTPUT:
+                return False
+            if outcome.tag is not Written.SPENT:
+                _log.warning("rescue.requeued", response=job.response_id, dead=job.owner, outcome=outcome.tag)
+                return True
+        return await self._settle(job, claimed, _ending(job, output, usage), _FIRST_OUTPUT_NUMBER + len(frames))
+
+    async def _settle(self, job: JobView, claimed: Claimed, ending: Ending, number: int) -> bool:
+        outcome = await self._store.settle(
+            claimed,
+            number,
+            [terminal_frame(number, job.envelope, job.base, ending)],
+            status=ending.status,
+            settlement=settlement(ending),
+            acked_at=None,
+            upstream_closed_at=None,
+        )
+        if outcome.tag in {Written.GAP, Written.STOPPED}:
+            return False
+        _log.warning("rescue.ended", response=job.response_id, dead=job.owner, status=ending.status, tag=outcome.tag)
+        return True
+
+
+def as_claimed(job: JobView) -> Claimed:
+    """Take the place of a job's dead owner."""
+    if job.request is None:
+        raise ContractError(f"{job.response_id} runs without a request")
+    return Claimed(
+        response_id=job.response_id,
+        worker_id=job.owner,
+        generation=job.generation,
+        next_number=0,
+        request=job.request,
+        envelope=job.envelope,
+        base=job.base,
+        record=job.record,
+        earlier_claims=job.generation - 1,
+    )
+
+
+def _ending(job: JobView, output: list[dict[str, Any]], usage: Usage) -> Ending:
+    if job.stop is None:
+        return worker_lost(output, usage)
+    # When the upstream was closed is not known, unless the dead worker said so.
+    return Ending(Status.CANCELLED, output, usage, stop=job.stop, upstream_closed_at=job.upstream_closed_at)

@@ -1,0 +1,68 @@
+"""Settlements: from the outbox of a session to the stream that billing reads.
+
+Owns the shipping. The settle script writes a record to the outbox in the session's own slot, together with the
+ending; the shipper copies it to `andon:settlements`, at least once, and deletes it from the outbox after. A consumer
+deduplicates by `response_id`. Guarantees: a settled response has its record in the outbox or in the stream, whatever
+process dies; both are kept for 7 days.
+"""
+
+import asyncio
+import time
+from typing import Final
+
+import structlog
+
+from andon import keys
+from andon.database import Database
+from andon.errors import StoreUnavailable
+from andon.ids import SessionTag
+
+_log = structlog.get_logger(__name__)
+
+KEEP_S: Final = 7 * 86400
+_AT_ONCE: Final = 100
+# Policy when full: forget; the sweep ships what lies in an outbox.
+_MOST_NOTED: Final = 10_000
+
+
+class Shipper:
+    """Ships outboxes: those that are noted, soon; any that is asked for, at once."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._noted: dict[SessionTag, None] = {}
+        self._wake = asyncio.Event()
+
+    def note(self, tag: SessionTag) -> None:
+        """Take note that this session's outbox has a record. Does not wait."""
+        if len(self._noted) < _MOST_NOTED:
+            self._noted[tag] = None
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Ship what is noted, for ever. Cancelling it is safe: a record leaves the outbox after its copy."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            tags = list(self._noted)
+            self._noted.clear()
+            for tag in tags:
+                try:
+                    await self.ship(tag)
+                except StoreUnavailable as error:
+                    _log.info("settlement.not_shipped", session=tag, error=str(error))  # the sweep ships it
+
+    async def ship(self, tag: SessionTag) -> int:
+        """Ship all records of one session; return how many. Raises StoreUnavailable."""
+        shipped = 0
+        while rows := await self._database.call("XRANGE", keys.outbox(tag), "-", "+", "COUNT", _AT_ONCE):
+            oldest_ms = int((time.time() - KEEP_S) * 1000)
+            copies = [
+                self._database.call("XADD", keys.SETTLEMENTS, "MINID", "~", oldest_ms, "*", *fields)
+                for _, fields in rows
+            ]
+            copies.append(self._database.call("EXPIRE", keys.SETTLEMENTS, KEEP_S))
+            await asyncio.gather(*copies)
+            await self._database.call("XDEL", keys.outbox(tag), *(entry_id for entry_id, _ in rows))
+            shipped += len(rows)
+        return shipped
