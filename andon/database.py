@@ -17,7 +17,7 @@ from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError
 
 from andon.errors import StartError
 from andon.link import Argument, Link
@@ -94,17 +94,8 @@ class Database:
 
     def eval(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> Awaitable[Any]:
         """Run a script. It is sent at once, in order; await the result when it is wanted."""
-        first = self._link.call("EVALSHA", script.sha, len(keys), *keys, *args)
-        return self._with_fallback(first, script, keys, args)
-
-    async def _with_fallback(
-        self, first: "asyncio.Future[Any]", script: Script, keys: Sequence[str], args: Sequence[Argument]
-    ) -> Any:
-        try:
-            return await first
-        except NoScriptError:
-            # The server restarted, or somebody flushed its scripts. EVAL loads it as well.
-            return await self._link.call("EVAL", script.text, len(keys), *keys, *args)
+        tail = (len(keys), *keys, *args)
+        return self._link.call("EVALSHA", script.sha, *tail, if_unknown=("EVAL", script.text, *tail))
 
 
 async def _load_scripts(connection: AbstractConnection) -> None:

@@ -12,11 +12,12 @@ import msgspec
 
 from andon import keys
 from andon.database import Database
+from andon.errors import StoreUnavailable
 from andon.frames import encode
 from andon.ids import ResponseId, WorkerId
 from andon.script import script
 
-_KEYS_TTL_MS: Final = 86400 * 1000  # lease, job set and tombstone outlive any outage that somebody would sit out
+KEYS_TTL_MS: Final = 86400 * 1000  # lease, job set and tombstone outlive any outage that somebody would sit out
 
 
 class About(msgspec.Struct, frozen=True):
@@ -38,23 +39,27 @@ class Leases:
 
     async def renew(self, worker_id: WorkerId, about: About) -> bool:
         """Renew the lease; False if this id was declared dead, for good."""
-        indexed = [
-            self._database.call("ZADD", keys.WORKERS, 0, worker_id),
-            self._database.call("PEXPIRE", keys.WORKERS, _KEYS_TTL_MS),
-        ]
+        listed = self._database.call("ZADD", keys.WORKERS, 0, worker_id)
+        kept = self._database.call("PEXPIRE", keys.WORKERS, KEYS_TTL_MS)
         reply = self._database.eval(
             script("renew"),
             [keys.lease(worker_id), keys.worker_jobs(worker_id)],
-            [self._lease_ms, _KEYS_TTL_MS, encode(about)],
+            [self._lease_ms, KEYS_TTL_MS, encode(about)],
         )
-        for hint in indexed:
-            await hint
+        try:
+            await listed
+        except StoreUnavailable:
+            # A full Redis refuses even to repeat an entry. The lease must stand all the same, or fullness would kill
+            # every stream; but never for a worker that nobody would find.
+            if await self._database.call("ZSCORE", keys.WORKERS, worker_id) is None:
+                raise
+        await kept
         return bool((await reply)[0] == b"ok")
 
     async def bury(self, worker_id: WorkerId, *, by_itself: bool = False) -> bool:
         """Declare a worker dead if its lease has run out (or it asks itself); tell whether it is."""
         reply = await self._database.eval(
-            script("bury"), [keys.lease(worker_id)], [_KEYS_TTL_MS, "1" if by_itself else "0"]
+            script("bury"), [keys.lease(worker_id)], [KEYS_TTL_MS, "1" if by_itself else "0"]
         )
         return bool(reply[0] == b"dead")
 

@@ -21,7 +21,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import OutOfMemoryError, ResponseError
+from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 
 from andon.connection import StandingConnection
 from andon.errors import StoreUnavailable
@@ -36,6 +36,8 @@ class _Call(msgspec.Struct):
     args: tuple[Argument, ...]
     reply: "asyncio.Future[Any]"
     deadline: float
+    # What to send instead if the server does not know the script: EVAL with the whole text.
+    if_unknown: tuple[Argument, ...] | None = None
 
 
 class Link(StandingConnection):
@@ -56,19 +58,25 @@ class Link(StandingConnection):
         self._in_flight: deque[_Call] = deque()
         self._wake = asyncio.Event()
 
-    def call(self, *args: Argument, timeout_s: float | None = None) -> "asyncio.Future[Any]":
+    def call(
+        self, *args: Argument, timeout_s: float | None = None, if_unknown: tuple[Argument, ...] | None = None
+    ) -> "asyncio.Future[Any]":
         """Queue a command; the future brings its reply, or raises StoreUnavailable or redis' ResponseError.
 
+        `if_unknown` is sent instead when the server answers NOSCRIPT: the one repeat, of what provably did not run.
         Cancelling the wait is safe; the command may run all the same.
         """
         loop = asyncio.get_running_loop()
-        call = _Call(args, loop.create_future(), loop.time() + (timeout_s or self._timeout_s))
+        call = _Call(args, loop.create_future(), loop.time() + (timeout_s or self._timeout_s), if_unknown)
+        self._queue(call)
+        return call.reply
+
+    def _queue(self, call: _Call) -> None:
         if len(self._unsent) >= _MOST_UNSENT:
             self._fail(call, "too many commands wait for Redis")
         else:
             self._unsent.append(call)
             self._wake.set()
-        return call.reply
 
     def call_many(self, commands: Sequence[tuple[Argument, ...]]) -> "list[asyncio.Future[Any]]":
         """Queue commands that must stay neighbours on the wire."""
@@ -100,15 +108,18 @@ class Link(StandingConnection):
             self._answer(reply)
 
     def _answer(self, reply: Any) -> None:
-        future = self._in_flight.popleft().reply
-        if future.done():
-            return
-        if isinstance(reply, OutOfMemoryError) or (isinstance(reply, ResponseError) and str(reply).startswith("OOM")):
-            future.set_exception(StoreUnavailable("Redis is full; make room or wait", code="store_full"))
+        call = self._in_flight.popleft()
+        if isinstance(reply, NoScriptError) and call.if_unknown is not None:
+            self._queue(_Call(call.if_unknown, call.reply, call.deadline))
+        elif call.reply.done():
+            pass  # its caller went away
         elif isinstance(reply, ResponseError):
-            future.set_exception(reply)
+            is_full = isinstance(reply, OutOfMemoryError) or str(reply).startswith("OOM")
+            error = StoreUnavailable("Redis is full; make room or wait", code="store_full") if is_full else reply
+            call.reply.set_exception(error)
+            call.reply.exception()  # a caller that goes away before it looks is no error of the program
         else:
-            future.set_result(reply)
+            call.reply.set_result(reply)
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
@@ -134,5 +145,4 @@ class Link(StandingConnection):
     def _fail(call: _Call, why: str) -> None:
         if not call.reply.done():
             call.reply.set_exception(StoreUnavailable(f"{why}; try again"))
-            # A caller that went away does not retrieve it; that is no error of the program.
-            call.reply.exception()
+            call.reply.exception()  # a caller that goes away before it looks is no error of the program

@@ -16,6 +16,7 @@ from andon.database import Database
 from andon.ids import ResponseId, WorkerId
 
 _ADOPT_AT_ONCE: Final = 100
+_KEY_TTL_S: Final = 86400  # longer than any entry may wait
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -55,7 +56,10 @@ class Queue:
 
     async def put(self, response_id: ResponseId) -> None:
         """Write an entry: for a job that was lost from the queue, or for one that was read and not claimed."""
-        await self._database.call("XADD", keys.QUEUE, "*", "job", response_id)
+        written = self._database.call("XADD", keys.QUEUE, "*", "job", response_id)
+        expires = self._database.call("EXPIRE", keys.QUEUE, _KEY_TTL_S, "NX")
+        await written
+        await expires
 
     async def adopt(self, *, idle_s: float) -> list[Entry]:
         """Take over entries that some reader has held for so long without dropping them: it died, or never claimed."""
@@ -89,7 +93,7 @@ class Queue:
     async def _make_group(self) -> None:
         """Make the group, from the first entry on; the key is made with it, and lives as any submit renews it."""
         created = self._database.call("XGROUP", "CREATE", keys.QUEUE, keys.QUEUE_GROUP, "0", "MKSTREAM")
-        expires = self._database.call("EXPIRE", keys.QUEUE, 86400)
+        expires = self._database.call("EXPIRE", keys.QUEUE, _KEY_TTL_S, "NX")
         try:
             await created
         except ResponseError as error:

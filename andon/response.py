@@ -55,7 +55,6 @@ _REPEATED: Final[dict[str, Any]] = {
     "user": None,
     "safety_identifier": None,
     "prompt_cache_key": None,
-    "store": True,
 }
 
 

@@ -16,6 +16,7 @@ from andon.database import Database
 from andon.errors import ContractError
 from andon.frames import encode
 from andon.ids import Principal, ResponseId, SessionName, SessionTag, WorkerId, tag_of
+from andon.lease import KEYS_TTL_MS
 from andon.link import Argument
 from andon.pieces import Cause, Failure
 from andon.replication import Replication
@@ -383,7 +384,11 @@ class Store:
 
     async def claim(self, rid: ResponseId, worker_id: WorkerId) -> Claimed | Refused:
         """Become the owner of a queued job. The worker's job set is written first, so that it is a superset."""
-        hint = self.database.call("SADD", keys.worker_jobs(worker_id), rid)
+        hints = [
+            self.database.call("SADD", keys.worker_jobs(worker_id), rid),
+            # A worker that dies before its next beat must not leave the set for ever.
+            self.database.call("PEXPIRE", keys.worker_jobs(worker_id), KEYS_TTL_MS),
+        ]
         reply = self.database.eval(
             script("claim"),
             self._ending_keys(rid),
@@ -398,7 +403,8 @@ class Store:
                 keys.events(tag_of(rid)),
             ],
         )
-        await hint
+        for hint in hints:
+            await hint
         answer = await reply
         if answer[0] != b"claimed":
             refused = _tag(Refused, answer)

@@ -3,17 +3,17 @@
 Owns the children from their start to their end, and their output. Does not own what they are (the caller's
 `Program`s) nor signals: the caller leaves the `supervise` block when it has been told to end.
 
-Guarantees: `start` returns when every program of the stage is ready, or raises for the first that can't start; a
-ready child that ends is started again, ever later, and after RESTARTS_MAX times without staying up the supervisor
-gives up with its name; on leaving the block the stages end in reverse order, each within its programs' grace, then by
-SIGKILL; no child outlives this process (`andon.supervised`).
+Guarantees: `ready` returns when every program is ready, or raises for the first that can't start; a ready child that
+ends is started again, ever later, and after RESTARTS_MAX times without staying up the supervisor gives up with its
+name; on leaving the block the stages end in reverse order, each within its programs' grace, then by SIGKILL; no child
+outlives this process (`andon.supervised`).
 """
 
 import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from andon.embedded_home import Home
@@ -192,20 +192,28 @@ class Supervisor:
         self._stages: list[list[tuple[_Child, asyncio.Task[None]]]] = []
         self._news = asyncio.Event()  # some child's `ready` or `failure` changed
 
-    async def start(self, *programs: Program) -> None:
-        """Start a stage and return when all of it is ready. Raises ChildFailed if one can't start within READY_S.
+    def launch(self, *programs: Program) -> None:
+        """Start a stage without waiting for it: stages that need each other only at the end can start at once."""
+        children = [_Child(program, self._sink, self._home, self._hurry, self._news.set) for program in programs]
+        self._stages.append([(child, self._group.create_task(child.keep())) for child in children])
+
+    async def ready(self) -> None:
+        """Wait until every child has been ready. Raises ChildFailed if one can't start, or isn't within READY_S.
 
         Cancelling it is safe: what has been started is ended with the block.
         """
-        children = [_Child(program, self._sink, self._home, self._hurry, self._news.set) for program in programs]
-        self._stages.append([(child, self._group.create_task(child.keep())) for child in children])
         try:
             async with asyncio.timeout(READY_S):
-                await self._until(lambda: all(child.ready for child in children))
+                await self._until(lambda: not any(self._late()))
         except TimeoutError:
-            late = next(child for child in children if not child.ready)
+            late = next(self._late())
             said = f"; it said: {late.last_words()}" if late.last_words() else ""
             raise ChildFailed(f"{late.program.name} was not ready within {READY_S:.0f} s{said}") from None
+
+    async def start(self, *programs: Program) -> None:
+        """Start a stage and wait until it is ready: `launch`, then `ready`."""
+        self.launch(*programs)
+        await self.ready()
 
     async def watch(self) -> None:
         """Wait for ever; raises ChildFailed when a child has crashed too often. Cancelling it is safe."""
@@ -222,6 +230,9 @@ class Supervisor:
                 child.end()
             await asyncio.wait([task for _, task in stage])
         self._stages.clear()
+
+    def _late(self) -> Iterator[_Child]:
+        return (child for stage in self._stages for child, _ in stage if not child.ready)
 
     async def _until(self, done: Callable[[], bool]) -> None:
         while not done():

@@ -6,6 +6,7 @@ import contextlib
 import ipaddress
 import socket
 import sys
+from collections.abc import Iterator
 
 import structlog
 import uvicorn
@@ -39,10 +40,24 @@ def main(host: str = "127.0.0.1", port: int = 21100) -> None:
 async def _serve(settings: Settings, listener: socket.socket) -> None:
     # The gateway opens before uvicorn listens: a start that fails says one line, and no socket waits for it.
     async with Gateway(settings).open() as gateway:
-        server = uvicorn.Server(_config(settings, gateway))
+        server = _Server(_config(settings, gateway))
         host, port = listener.getsockname()[:2]
         _log.info("gateway.ready", host=host, port=port)
         await server.serve(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, without its raising anew of the signal that it has obeyed: the drain is the end, exit code 0.
+
+    Raised anew, the signal would end the process on the spot, with the gateway's own nest still open.
+    """
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Listen to SIGTERM and SIGINT for as long as the context lasts."""
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()
 
 
 def _config(settings: Settings, gateway: Gateway) -> uvicorn.Config:
@@ -83,9 +98,10 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         listener.bind((host, port))
         listener.listen(_BACKLOG)
-    except OSError as error:
+    except (OSError, OverflowError) as error:  # the latter: a port beyond 65535
         listener.close()
-        raise StartError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise StartError(f"cannot listen on {host}:{port}: {why}; choose another --port") from error
     listener.set_inheritable(True)
     return listener
 

@@ -19,6 +19,7 @@ from andon.command.ports import claim, next_free
 from andon.command.probe import answers_200
 from andon.embedded import answers, server_argv
 from andon.embedded_home import Home
+from andon.settings import load_settings
 from andon.sim.options import SimOptions
 from andon.supervisor import Program, Sink, Supervisor, supervise
 
@@ -118,21 +119,24 @@ def _url(host: str, port: int) -> str:
 
 async def _start(stack: Stack, home: Home, options: StackOptions, ports: tuple[int, int, int]) -> None:
     port_a, port_b, sim_port = ports
-    start, shared = stack.supervisor.start, _environment(stack.redis_url)
-    await start(_valkey(home, shared))
+    supervisor, shared = stack.supervisor, _environment(stack.redis_url)
+    # Read here too: a bad setting is one line before anything has started, and the drain bounds the end.
+    grace_s = load_settings(shared).drain_s + _GRACE_MARGIN_S
+    await supervisor.start(_valkey(home, shared))
+    # The rest start at once: a worker needs no model, and a gateway no worker, until there is a response to make. That
+    # they are stages decides the order of the end.
     worker_env = {**shared, **{name: value for name, value in os.environ.items() if name.startswith("OPENAI_")}}
     if stack.sim_url is not None:
-        await start(_sim(home, stack.sim_url, sim_port, options, shared))
+        supervisor.launch(_sim(home, stack.sim_url, sim_port, options, shared))
         worker_env |= {"OPENAI_BASE_URL": f"{stack.sim_url}/v1", "OPENAI_API_KEY": "none-needed-by-the-sim"}
-    grace_s = float(shared["ANDON_DRAIN_S"]) + _GRACE_MARGIN_S
     worker_argv = (*_python(home), "-m", "worker")
-    await start(
+    supervisor.launch(
         *(
             Program(f"worker-{number}", worker_argv, worker_env, ready_text=b"worker.ready", grace_s=grace_s)
             for number in range(1, _WORKERS + 1)
         )
     )
-    await start(
+    supervisor.launch(
         *(
             Program(
                 f"gateway-{letter}",
@@ -144,6 +148,7 @@ async def _start(stack: Stack, home: Home, options: StackOptions, ports: tuple[i
             for letter, port, url in zip("ab", (port_a, port_b), stack.gateways, strict=True)
         )
     )
+    await supervisor.ready()
 
 
 def _environment(redis_url: str) -> dict[str, str]:
