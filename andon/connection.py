@@ -49,7 +49,9 @@ class StandingConnection(ABC):
                 backoff_s = _BACKOFF_FIRST_S
                 await self._serve(connection)
             except (RedisError, OSError, asyncio.IncompleteReadError) as error:
-                _log.warning("connection.lost", role=type(self).__name__, error=str(error))
+                # An outage is told once; its further failures are for those who debug.
+                tell = _log.warning if self.connected.is_set() else _log.debug
+                tell("connection.lost", role=type(self).__name__, error=str(error))
             finally:
                 await self._disconnect()
             await asyncio.sleep(backoff_s)

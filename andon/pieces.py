@@ -48,11 +48,11 @@ class Cause(StrEnum):
     UPSTREAM_CUT = "upstream_cut"  # the stream ended, or broke, without a finish
     UNSUPPORTED_PARAMETER = "unsupported_parameter"  # a field this upstream cannot be asked for
     OUTPUT_TOO_FAST = "output_too_fast"  # the worker's bounded buffer was full: Redis slow or away
-    WORKER_LOST = "worker_lost"
-    QUEUE_TIMEOUT = "queue_timeout"
-    RUN_TIMEOUT = "run_timeout"
-    SHUTDOWN = "shutdown"
-    INTERNAL = "internal_error"
+    WORKER_LOST = "worker_lost"  # the worker died after output, or too often
+    QUEUE_TIMEOUT = "queue_timeout"  # no worker took the response within `ANDON_QUEUE_TTL_S`
+    RUN_TIMEOUT = "run_timeout"  # it ran longer than `ANDON_MAX_RUN_S`
+    SHUTDOWN = "shutdown"  # the worker drained, and `ANDON_DRAIN_ENDING` is `failed`
+    INTERNAL = "internal_error"  # our bug, in the worker
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -71,10 +71,10 @@ class Failure(msgspec.Struct, frozen=True):
 class Finish(msgspec.Struct, frozen=True):
     """The upstream's own ending.
 
-    `response` holds what the upstream's final Response says beyond our own fields (`model`, `service_tier`, ...),
-    possibly empty. `usage` is in OpenAI's Responses shape, complete with its details, or None where the upstream
-    did not tell. `failure` is set exactly when `status` is `failed`; `incomplete_reason` exactly when it is
-    `incomplete` (`max_output_tokens`, `content_filter`).
+    `response` holds what the upstream's final Response says beyond our own fields (`model`, `service_tier`, ...; its
+    whole `output` too, where it told that), possibly empty. `usage` is in OpenAI's Responses shape, complete with its
+    details, or None where the upstream did not tell. `failure` is set exactly when `status` is `failed`;
+    `incomplete_reason` exactly when it is `incomplete` (`max_output_tokens`, `content_filter`).
     """
 
     status: Literal["completed", "incomplete", "failed"]

@@ -34,7 +34,7 @@ from gateway.stops import Stops
 
 _log = structlog.get_logger(__name__)
 
-_START_TIMEOUT_S: Final = 10.0
+_START_TIMEOUT_S: Final = 5.0
 _PING_EVERY_S: Final = 1.0
 
 

@@ -25,7 +25,7 @@ from worker.upstream.source import OpenAISource, Source
 
 _log = structlog.get_logger(__name__)
 
-_START_TIMEOUT_S = 10.0
+_START_TIMEOUT_S = 5.0
 _REBIRTH_BACKOFF_S = 0.2
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
 
+import psutil
+
 from andon.command.ports import next_free
 
 WAIT_S = 30.0
@@ -45,6 +47,10 @@ def andon(*words: str, env: Mapping[str, str] | None = None, cwd: Path | None = 
     return Done(done.returncode, done.stdout, done.stderr)
 
 
+# Every command started, so that a test that fails leaves none running.
+STARTED: "list[Running]" = []
+
+
 @dataclass(slots=True)
 class Running:
     """A command that runs. Its output is collected as it comes, so no pipe fills up."""
@@ -66,6 +72,7 @@ class Running:
             start_new_session=True,
         )
         running = cls(process)
+        STARTED.append(running)
         for pipe, text in ((process.stdout, running.out), (process.stderr, running.err)):
             assert pipe is not None
 
@@ -92,6 +99,14 @@ class Running:
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the command alone."""
         self.process.send_signal(number)
+
+    def children_once(self, there_are: int) -> list[int]:
+        """Wait until it has started so many processes; return their ids."""
+        deadline = time.monotonic() + WAIT_S
+        while len(children := psutil.Process(self.process.pid).children()) < there_are:
+            assert time.monotonic() < deadline, f"only {children}"
+            time.sleep(0.005)
+        return [child.pid for child in children]
 
     def wait(self) -> Done:
         """Wait for its end."""

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import fakeredis
+from redis.exceptions import ResponseError
 
 from andon.database import Database
 from andon.link import Argument
@@ -15,23 +16,20 @@ class FakeDatabase(Database):
     """Runs each command at once and returns its reply as a finished future, in the order of the calls."""
 
     def __init__(self) -> None:
-        # Its own server: not shared with any other test.
+        # A server of its own: shared with no other test.
         self._client = fakeredis.FakeRedis(server=fakeredis.FakeServer(), protocol=2)
-        self._client.response_callbacks.clear()  # replies as the wire has them, as `Link` gives them
+        self._client.response_callbacks.clear()  # type: ignore[no-untyped-call]  # replies as `Link` gives them
 
     def call(self, *args: Argument, timeout_s: float | None = None) -> Awaitable[Any]:
         """Run one command."""
         del timeout_s
-        return self._settled(args)
+        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        try:
+            reply.set_result(self._client.execute_command(*args))
+        except ResponseError as error:
+            reply.set_exception(error)
+        return reply
 
     def eval(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> Awaitable[Any]:
         """Run a script without its shebang, which fakeredis cannot load."""
-        return self._settled(("EVAL", script.without_flags(), len(keys), *keys, *args))
-
-    def _settled(self, command: tuple[Argument, ...]) -> "asyncio.Future[Any]":
-        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        try:
-            reply.set_result(self._client.execute_command(*command))  # type: ignore[no-untyped-call]
-        except fakeredis.FakeRedisError as error:  # pragma: no cover
-            reply.set_exception(error)
-        return reply
+        return self.call("EVAL", script.without_flags(), len(keys), *keys, *args)

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +28,18 @@ time.sleep(600)
 
 def connect(valkey: EmbeddedValkey) -> "redis.Redis":
     return redis.Redis.from_url(valkey.url, decode_responses=True)
+
+
+@pytest.fixture(autouse=True)
+def _own_root(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give each test a temporary directory of its own: a start elsewhere must not clean up after it.
+
+    Not tmp_path, which is too long for a socket's path.
+    """
+    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as root:
+        monkeypatch.setenv("TMPDIR", root)
+        monkeypatch.setattr(tempfile, "tempdir", root)
+        yield
 
 
 @pytest.fixture

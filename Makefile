@@ -1,0 +1,124 @@
+# Everything a developer runs, on a machine with Python 3.11 or later and make. `make help` lists it.
+#
+# The virtual environment is made on first need and again when pyproject.toml, constraints.txt, the asked-for Python
+# or the directory changed; otherwise it costs a fraction of a second. Versions are exact (constraints.txt).
+
+VENV ?= .venv
+# The interpreter the environment is made with; not given: the present environment's, else the best one found.
+PYTHON ?=
+# Tests mostly wait for processes and sockets: one worker more than cores pays, more than that only adds noise.
+WORKERS ?= 3
+# Further arguments of the tool: `make test ARGS="tests/sim -k meter"`, `make run ARGS="--port 8000"`.
+ARGS ?=
+
+# Nothing of the caller's Python or pip reaches the tools, but for where packages come from.
+PACKAGE_SOURCES := PIP_CACHE_DIR PIP_CERT PIP_CLIENT_CERT PIP_CONFIG_FILE PIP_DEFAULT_TIMEOUT PIP_EXTRA_INDEX_URL \
+	PIP_FIND_LINKS PIP_INDEX_URL PIP_KEYRING_PROVIDER PIP_NO_CACHE_DIR PIP_NO_INDEX PIP_PROXY PIP_RETRIES \
+	PIP_TIMEOUT PIP_TRUSTED_HOST
+unexport __PYVENV_LAUNCHER__ $(filter PYTHON%,$(.VARIABLES)) $(filter-out $(PACKAGE_SOURCES),$(filter PIP_%,$(.VARIABLES)))
+# Over a pip.conf that says otherwise: the environment is where things belong.
+export PIP_USER := 0
+export PIP_REQUIRE_VIRTUALENV := 0
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Tests and checks bring their own servers and keys, and must not find a developer's real ones.
+HERMETIC := env $(patsubst %,-u %,$(filter ANDON_% OPENAI_%,$(.VARIABLES)))
+
+PY := $(VENV)/bin/python
+READY := $(VENV)/.andon-ready
+WHICH := import sys; print(sys.version, sys.base_prefix)
+
+# An environment of another directory (copied, moved) imports that one's sources; one of another Python than the one
+# asked for is not what was asked for: both are made anew.
+ifneq ($(wildcard $(READY)),)
+ifneq ($(shell cat $(READY)),$(CURDIR))
+.PHONY: $(READY)
+else ifneq ($(PYTHON),)
+ifneq ($(shell $(PYTHON) -c '$(WHICH)' 2>&1),$(shell $(PY) -c '$(WHICH)' 2>&1))
+.PHONY: $(READY)
+endif
+endif
+endif
+
+.PHONY: help venv test lint types contracts check run demo real format lock clean
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo '  PYTHON=python3.13 chooses the interpreter, VENV=dir the environment, ARGS="..." adds arguments.'
+
+venv: $(READY) ## Make the virtual environment
+
+test: $(READY) ## Run all tests (ARGS="tests/sim -k meter": some)
+	$(HERMETIC) $(PY) -m pytest -n $(WORKERS) $(ARGS)
+
+lint: $(READY) ## Lint, and check the format
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+
+types: $(READY) ## Check the types, tests and benchmarks included
+	$(PY) -m mypy
+	$(PY) -m mypy -p bench
+
+contracts: $(READY) ## Check who may import whom
+	$(VENV)/bin/lint-imports
+
+check: test lint types contracts ## All of these four
+
+run: $(READY) ## Run it all here: Valkey, the sim, two gateways, two workers; Ctrl-C ends it
+	@$(PY) -P -m andon.command dev $(ARGS)
+
+demo: $(READY) ## What a stop is worth, measured, in under a minute
+	@$(PY) -P -m andon.command demo $(ARGS)
+
+real: $(READY) ## The same on a real model: SmolLM2-135M on llama-server (builds it the first time: minutes)
+	$(HERMETIC) $(PY) -m bench.real $(ARGS)
+
+format: $(READY) ## Format, and mend what the linter can
+	$(PY) -m ruff check --fix
+	$(PY) -m ruff format
+
+# `exec` and not `$(PYTHON)`: the choice is made by running each, since a shim on the PATH may stand for nothing.
+# 3.14 and later come last: not every dependency has a wheel for them.
+$(READY): pyproject.toml constraints.txt Makefile
+	@set -e; \
+	python='$(PYTHON)'; \
+	for try in $(if $(PYTHON),,$(PY) python3 python3.13 python3.12 python3.11 python); do \
+		if [ -z "$$python" ] && "$$try" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+			2>/dev/null; then python=$$try; fi; \
+	done; \
+	python=$${python:-python3}; \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo "Andon needs Python 3.11 or later, and $$python is not: make PYTHON=/path/to/python3.13 ..." >&2; exit 1; }; \
+	python=$$("$$python" -c 'import sys; print(getattr(sys, "_base_executable", sys.executable))'); \
+	echo "setting up $(VENV) with $$("$$python" -V) (about half a minute) ..."; \
+	"$$python" -m venv --clear '$(VENV)' \
+		|| { echo "$$python can't make virtual environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; \
+	$(PY) -m pip install --quiet --constraint constraints.txt pip; \
+	$(PY) -m pip install --quiet --constraint constraints.txt --build-constraint constraints.txt \
+		--editable '.[embedded]' --group test --group lint; \
+	printf '%s\n' '$(CURDIR)' > $@
+
+# The pins: what a fresh install resolves to on each of these, together, and what only some need: the build's own
+# requirements, and async-timeout, which redis wants on Python 3.11.0 to 3.11.2 (Debian 12).
+LOCK_PYTHONS ?= python3.11 python3.13
+BESIDES := hatchling editables async-timeout
+
+lock: ## Pin today's newest versions in constraints.txt (LOCK_PYTHONS: with which interpreters)
+	@set -e; trap 'rm -rf .cache/lock' EXIT; rm -rf .cache/lock; mkdir -p .cache/lock; \
+	for python in $(LOCK_PYTHONS); do \
+		echo "resolving with $$($$python -V) ..."; \
+		$$python -m venv .cache/lock/venv --clear; \
+		.cache/lock/venv/bin/python -m pip install --quiet --upgrade pip; \
+		.cache/lock/venv/bin/python -m pip install --quiet --editable '.[embedded]' --group test --group lint \
+			$(BESIDES); \
+		.cache/lock/venv/bin/python -m pip freeze --exclude-editable --all | grep -v '^setuptools==' >> .cache/lock/pins; \
+	done; \
+	{ echo '# Written by `make lock`. Exact versions of all that is installed, the build and pip itself included.'; \
+		LC_ALL=C sort -f -u .cache/lock/pins; } > constraints.txt
+
+clean: ## Remove the environment, caches and builds (not .cache/real, which takes minutes to make)
+	@if [ -e '$(VENV)/pyvenv.cfg' ]; then rm -rf '$(VENV)'; fi
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .cache/lock dist build *.egg-info
+	@find andon gateway worker tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

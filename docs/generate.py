@@ -1,0 +1,107 @@
+"""Writes docs/reference.md from the code's own tables: settings, close codes, causes, keys.
+
+`python docs/generate.py` writes it; `python docs/generate.py --check` fails if it is not what the code says.
+"""
+
+import sys
+from pathlib import Path
+
+from andon import keys, pieces
+from andon.closecodes import CLOSE_CODES
+from andon.settings import Settings
+
+TARGET = Path(__file__).parent / "reference.md"
+
+
+def _bounds(name: str) -> str:
+    bounds = {
+        kind: getattr(item, kind)
+        for item in Settings.model_fields[name].metadata
+        for kind in ("ge", "le", "pattern")
+        if hasattr(item, kind)
+    }
+    if bounds.get("pattern"):
+        return f"`{bounds['pattern']}`".replace("|", "\\|")
+    if "ge" in bounds or "le" in bounds:
+        return f"{bounds.get('ge', '')} to {bounds.get('le', '')}"
+    return ""
+
+
+def _settings() -> str:
+    rows = ["| setting | meaning | default | bounds |", "|---|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        rows.append(f"| `ANDON_{name.upper()}` | {field.description} | `{field.default}` | {_bounds(name)} |")
+    return "\n".join(rows)
+
+
+def _close_codes() -> str:
+    rows = ["| code | reason | meaning | what a client should do |", "|---|---|---|---|"]
+    rows += [
+        f"| {int(code)} | `{reason}` | {meaning} | {advice} |"
+        for code, (reason, meaning, advice) in CLOSE_CODES.items()
+    ]
+    return "\n".join(rows)
+
+
+def _causes() -> str:
+    source = Path(pieces.__file__).read_text(encoding="utf-8")
+    rows = ["| `response.error.type` | meaning |", "|---|---|"]
+    for cause in pieces.Cause:
+        comment = source.split(f'"{cause}"', 1)[1].split("\n", 1)[0].strip().removeprefix("# ")
+        rows.append(f"| `{cause}` | {comment} |")
+    return "\n".join(rows)
+
+
+def _keys() -> str:
+    lines = (keys.__doc__ or "").splitlines()
+    return "\n".join(line for line in lines if line.startswith("|"))
+
+
+_PAGE = """\
+# Reference
+
+Written by `docs/generate.py` from the code's own tables; do not edit.
+
+## Settings
+
+Environment variables, read once at the start. An unknown `ANDON_` variable stops the start and names the nearest known
+one. A worker also reads `OPENAI_BASE_URL` and `OPENAI_API_KEY`, as the OpenAI SDK does.
+
+{settings}
+
+## Close codes
+
+{close_codes}
+
+## Causes of a failed response
+
+`response.error.code` is one of OpenAI's own literals; the precise cause is `response.error.type`.
+
+{causes}
+
+## Keys and channels in Redis
+
+T is a session's tag, R a response id, W a worker id.
+
+{keys}
+"""
+
+
+def render() -> str:
+    """Render the whole page."""
+    return _PAGE.format(settings=_settings(), close_codes=_close_codes(), causes=_causes(), keys=_keys())
+
+
+def main() -> int:
+    """Write the page, or check it."""
+    if "--check" in sys.argv:
+        if TARGET.read_text(encoding="utf-8") != render():
+            sys.stderr.write("docs/reference.md is not what the code says: run `python docs/generate.py`\n")
+            return 1
+        return 0
+    TARGET.write_text(render(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+"""The stacks that tests share: one a test process, started at first need."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.stack.stack import Stack
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def _shared_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    async with Stack(tmp_path_factory.mktemp("stack"), gateways=2, workers=1) as stack:
+        yield stack
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def _shared_chat_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    env = {"ANDON_UPSTREAM_API": "chat"}
+    async with Stack(tmp_path_factory.mktemp("chat-stack"), gateways=1, workers=1, env=env) as stack:
+        yield stack
+
+
+@pytest.fixture
+async def stack(_shared_stack: Stack) -> AsyncIterator[Stack]:
+    """Lend the shared stack of two gateways and one worker: nothing in it is ended or set differently."""
+    yield _shared_stack
+    await _shared_stack.check_quiet()
+
+
+@pytest.fixture
+async def chat_stack(_shared_chat_stack: Stack) -> AsyncIterator[Stack]:
+    """Lend the shared stack whose model server is asked through Chat Completions."""
+    yield _shared_chat_stack
+    await _shared_chat_stack.check_quiet()
+
+
+@pytest.fixture
+def own_stack(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[Stack]]:
+    """Make a stack of the test's own, whose processes it may end and whose settings it chooses."""
+
+    def make(*, gateways: int = 2, workers: int = 1, **env: str) -> Stack:
+        return Stack(tmp_path, gateways=gateways, workers=workers, env=env)
+
+    return make

@@ -1,0 +1,61 @@
+import pytest
+
+from andon.closecodes import CLOSE_CODES, STOPPED_REASON, CloseCode
+from andon.errors import (
+    AndonError,
+    ConflictError,
+    ContractError,
+    GoneError,
+    NotFoundError,
+    OverloadedError,
+    RequestError,
+    RetryLaterError,
+    StartError,
+    StoreUnavailable,
+    error_event,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (RequestError("invalid_type", "m", param="input"), 400, "invalid_request_error"),
+        (NotFoundError("response_not_found", "m", param="response_id"), 404, "invalid_request_error"),
+        (ConflictError("idempotency_conflict", "m"), 409, "invalid_request_error"),
+        (RetryLaterError("later", "m"), 503, "server_error"),
+        (StoreUnavailable("m"), 503, "server_error"),
+        (OverloadedError("websocket_stream_limit_reached", "m"), 429, "rate_limit_error"),
+    ],
+)
+def test_an_error_goes_out_with_its_http_status_and_openai_type(
+    error: RequestError | RetryLaterError, status: int, kind: str
+) -> None:
+    """The socket's `error` event: status, type, code, message, param; ids only where they belong."""
+    assert error_event(error) == {
+        "type": "error",
+        "status": status,
+        "error": {"type": kind, "code": error.code, "message": "m", "param": error.param},
+    }
+    full = error_event(error, event_id="e", stream_id="lane")
+    assert (full["event_id"], full["stream_id"]) == ("e", "lane")
+
+
+def test_every_error_has_the_one_root() -> None:
+    """Whoever catches AndonError catches all that is raised on purpose; a branch tells what to do."""
+    for kind in (RequestError, RetryLaterError, GoneError, StartError, ContractError):
+        assert issubclass(kind, AndonError)
+    assert issubclass(StoreUnavailable, RetryLaterError)
+    assert StoreUnavailable("m").code == "store_unavailable"
+    assert StoreUnavailable("m", code="store_full").code == "store_full"
+
+
+def test_the_close_codes_are_those_that_the_outside_relies_on() -> None:
+    """One table, each code with a reason, a meaning and what to do (design, section 3)."""
+    assert {int(code) for code in CloseCode} == {1000, 1001, 1009, 1011, 1012, 1013, 3000, 3003, 3008}
+    assert set(CLOSE_CODES) == set(CloseCode)
+    assert STOPPED_REASON == "stopped"
+    for reason, meaning, remedy in CLOSE_CODES.values():
+        assert 0 < len(reason.encode()) <= 123  # RFC 6455, section 5.5: a control frame's room
+        assert meaning
+        assert remedy
+    assert len({reason for reason, _, _ in CLOSE_CODES.values()}) == len(CLOSE_CODES)

@@ -1,0 +1,193 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from openai.types.responses import ResponseStreamEvent
+from pydantic import TypeAdapter
+
+from andon.errors import NotFoundError
+from andon.ids import ANONYMOUS, SessionName, new_response_id, session_tag
+from andon.protocol import (
+    Cancel,
+    Create,
+    Ping,
+    Refusal,
+    Retrieve,
+    Steer,
+    cancel_answer,
+    cancel_failed,
+    parse_frame,
+    steer_failed,
+)
+from andon.store import StopOutcome, StopReceipt
+
+RID = new_response_id(session_tag(ANONYMOUS, SessionName("s")))
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+json_values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+)
+types = st.sampled_from(["response.create", "response.cancel", "response.retrieve", "ping", "response.steer"])
+members = st.sampled_from(
+    ["model", "input", "instructions", "tools", "metadata", "response_id", "stream_id", "starting_after", "reason",
+     "event_id", "temperature", "max_output_tokens", "background", "generate", "previous_response_id", "store"]
+)  # fmt: skip
+events = st.builds(
+    lambda kind, rest: {**rest, "type": kind},
+    types | json_values,
+    st.dictionaries(members, json_values | st.just(RID), max_size=8),
+)
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200))
+@example(b'{"type":"ping","event_id":"\xff"}')
+@example("[" * 100_000)
+@example('{"type":"ping","a":' + "9" * 5000 + "}")
+def test_no_frame_whatever_raises(frame: str | bytes) -> None:
+    """Nothing a client sends is an exception here."""
+    assert isinstance(parse_frame(frame), Create | Cancel | Retrieve | Ping | Steer | Refusal)
+
+
+@given(events)
+def test_any_json_is_a_command_or_a_refusal_that_names_field_and_remedy(event: dict[str, Any]) -> None:
+    """A readable `event_id` is repeated on either, and a refusal is never without words."""
+    answer = parse_frame(json.dumps(event))
+    assert isinstance(answer, Create | Cancel | Retrieve | Ping | Steer | Refusal)
+    if isinstance(answer, Refusal):
+        assert answer.error.code
+        assert answer.error.message
+        if answer.stream_id is not None:
+            assert (event["type"], event["stream_id"]) == ("response.create", answer.stream_id)
+    event_id = event.get("event_id")
+    if isinstance(event_id, str):
+        assert answer.event_id == event_id
+
+
+def refusal(**event: Any) -> Refusal:
+    """Parse a frame that must be refused."""
+    answer = parse_frame(json.dumps(event))
+    assert isinstance(answer, Refusal), answer
+    return answer
+
+
+def test_a_create_is_its_body_without_the_sockets_members() -> None:
+    """What the model server does not know does not reach it; what Andon does not know passes as it is."""
+    frame = {
+        "type": "response.create", "event_id": "e", "stream_id": "a.b-c_1", "model": "m", "input": "hi", "x": {"y": 1},
+    }  # fmt: skip
+    assert parse_frame(json.dumps(frame)) == Create({"model": "m", "input": "hi", "x": {"y": 1}}, "a.b-c_1", "e")
+
+
+@pytest.mark.parametrize(
+    ("members", "param", "code"),
+    [
+        ({"input": "x"}, "model", "missing_required_parameter"),
+        ({"model": "", "input": "x"}, "model", "invalid_type"),
+        ({"model": 3, "input": "x"}, "model", "invalid_type"),
+        ({"model": "m"}, "input", "missing_required_parameter"),
+        ({"model": "m", "input": []}, "input", "missing_required_parameter"),
+        ({"model": "m", "input": 7}, "input", "invalid_type"),
+        ({"model": "m", "input": ["x"]}, "input[0]", "invalid_type"),
+        ({"model": "m", "input": "x", "tools": {}}, "tools", "invalid_type"),
+        ({"model": "m", "input": "x", "temperature": "hot"}, "temperature", "invalid_type"),
+        ({"model": "m", "input": "x", "max_output_tokens": 0}, "max_output_tokens", "invalid_type"),
+        ({"model": "m", "input": "x", "metadata": {"a": 1}}, "metadata[...]", "invalid_type"),
+        ({"model": "m", "input": "x", "background": True}, "background", "unsupported_parameter"),
+        ({"model": "m", "input": "x", "generate": False}, "generate", "unsupported_parameter"),
+        ({"model": "m", "input": "x", "stream_id": "no spaces"}, "stream_id", "invalid_stream_id"),
+        ({"model": "m", "input": "x", "stream_id": ""}, "stream_id", "invalid_stream_id"),
+        ({"model": "m", "input": "x", "stream_id": "a" * 257}, "stream_id", "invalid_stream_id"),
+        ({"model": "m", "input": "x", "stream_id": "a\n"}, "stream_id", "invalid_stream_id"),
+        ({"model": "m", "input": "x", "event_id": 5}, "event_id", "invalid_type"),
+        ({"model": "m", "input": "x", "event_id": "e" * 513}, "event_id", "invalid_type"),
+    ],
+)
+def test_a_bad_create_names_its_field(members: dict[str, Any], param: str, code: str) -> None:
+    """The client learns which member to mend."""
+    error = refusal(type="response.create", **members).error
+    assert (error.param, error.code) == (param, code)
+
+
+def test_only_a_refused_create_of_a_good_lane_names_the_lane() -> None:
+    """On a named lane the SDK takes any error for that response's end."""
+    assert refusal(type="response.create", stream_id="a", event_id="e").stream_id == "a"
+    assert refusal(type="response.create", stream_id="a b").stream_id is None
+    assert refusal(type="response.cancel", stream_id="a", response_id=RID).stream_id is None
+
+
+def test_a_cancel_addresses_a_response_a_lane_or_the_session() -> None:
+    """One of three, never two at once."""
+    assert parse_frame(json.dumps({"type": "response.cancel", "response_id": RID, "reason": "r"})) == Cancel(
+        RID, None, "r", None
+    )
+    assert parse_frame('{"type":"response.cancel","stream_id":"a","event_id":"e"}') == Cancel(None, "a", None, "e")
+    assert parse_frame('{"type":"response.cancel"}') == Cancel(None, None, None, None)
+    assert refusal(type="response.cancel", response_id=RID, stream_id="a").error.param == "stream_id"
+    assert refusal(type="response.cancel", reason="x" * 1025).error.param == "reason"
+    assert refusal(type="response.cancel", response_id=5).error.param == "response_id"
+
+
+def test_an_id_that_cannot_be_ours_is_not_found() -> None:
+    """Unknown, expired and foreign look alike."""
+    for kind in ("response.cancel", "response.retrieve"):
+        error = refusal(type=kind, response_id="resp_nope", event_id="e").error
+        assert isinstance(error, NotFoundError)
+        assert error.code == "response_not_found"
+
+
+@pytest.mark.parametrize(("given_", "after"), [(None, -1), (-1, -1), (0, 0), (41, 41), (2**53 - 1, 2**53 - 1)])
+def test_a_retrieve_starts_after_a_number(given_: int | None, after: int) -> None:
+    """Without a number it starts from the first event."""
+    frame = {"type": "response.retrieve", "response_id": RID, "starting_after": given_}
+    assert parse_frame(json.dumps(frame)) == Retrieve(RID, after, None)
+
+
+@pytest.mark.parametrize("bad", [True, -2, 1.5, "3", 2**53, [], 10**400])
+def test_a_retrieve_from_no_number_is_refused(bad: Any) -> None:
+    """A wrong number is not taken for the beginning."""
+    assert refusal(type="response.retrieve", response_id=RID, starting_after=bad).error.param == "starting_after"
+    assert refusal(type="response.retrieve").error.param == "response_id"
+
+
+def test_unknown_types_are_told_the_known_ones() -> None:
+    """The remedy is in the message, and a long type is not thrown back whole."""
+    error = refusal(type="x" * 1000, event_id="e").error
+    assert (error.code, error.param) == ("unknown_type", "type")
+    assert "response.create" in error.message
+    assert len(error.message) < 300
+    assert refusal(event_id="e").error.param == "type"
+    assert refusal(event_id="e").event_id == "e"
+
+
+def test_what_is_answered_repeats_the_event_id() -> None:
+    """Cancel answers are no `error` events: those would end an SDK's lane."""
+    receipt = StopReceipt(RID, StopOutcome.RECORDED, recorded=1.5, replicated=False, acked=2.0)
+    assert cancel_answer("response.cancel.accepted", [receipt], "e") == {
+        "type": "response.cancel.accepted",
+        "event_id": "e",
+        "stops": [
+            {
+                "response_id": RID,
+                "recorded": 1.5,
+                "replicated": False,
+                "acked": 2.0,
+                "upstream_closed": None,
+                "settled": None,
+            }
+        ],
+    }
+    failed = cancel_failed("already_ended", "m", None)
+    assert (failed["type"], failed["code"], "event_id" in failed) == ("response.cancel.failed", "already_ended", False)
+
+
+def test_a_steer_is_refused_in_the_sdks_own_words() -> None:
+    """`response.steer.failed` returns the input, as the SDK's type demands."""
+    steer = parse_frame('{"type":"response.steer","previous_response_id":"p","input":"go on","event_id":"e"}')
+    assert isinstance(steer, Steer)
+    answer = steer_failed(steer)
+    assert answer["error"]["code"] == "steering_not_supported"
+    assert (answer["steer"]["input"], answer["event_id"]) == ("go on", "e")
+    adapter: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
+    assert adapter.validate_python(answer).type in {"response.steer.failed"}
