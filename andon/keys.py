@@ -8,6 +8,7 @@ after it, so that each is a superset of the truth.
 |----------------------------|------------|---------|-----------------------------|------------------|-----------------|
 | `andon:{T}:job:R`          | hash       | session | live; ended: `log_ttl_s`    | scripts          | scripts, sweep  |
 | `andon:{T}:log:R`          | list       | session | as the job                  | scripts          | gateways, rescue|
+| `andon:{T}:turn:R`         | string     | session | `session_ttl_s`, renewed    | scripts          | gateways, worker|
 | `andon:{T}:session`        | hash       | session | `session_ttl_s`             | submit           | scripts         |
 | `andon:{T}:live`           | set        | session | as the session              | submit, settle   | gateways, sweep |
 | `andon:{T}:lanes`          | hash       | session | as the session              | submit, settle   | scripts         |
@@ -44,6 +45,11 @@ def job(response_id: ResponseId) -> str:
 def log(response_id: ResponseId) -> str:
     """Name the event log: a list whose index is the sequence number."""
     return f"andon:{{{tag_of(response_id)}}}:log:{response_id}"
+
+
+def turn(response_id: ResponseId) -> str:
+    """Name the stored turn of an ended response."""
+    return f"andon:{{{tag_of(response_id)}}}:turn:{response_id}"
 
 
 def session(tag: SessionTag) -> str:

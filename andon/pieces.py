@@ -47,6 +47,7 @@ class Cause(StrEnum):
     UPSTREAM_GARBAGE = "upstream_garbage"  # bytes that are no Responses or Chat stream
     UPSTREAM_CUT = "upstream_cut"  # the stream ended, or broke, without a finish
     UNSUPPORTED_PARAMETER = "unsupported_parameter"  # a field this upstream cannot be asked for
+    PREVIOUS_RESPONSE_NOT_FOUND = "previous_response_not_found"  # a turn expired between the create and the claim
     OUTPUT_TOO_FAST = "output_too_fast"  # the worker's bounded buffer was full: Redis slow or away
     WORKER_LOST = "worker_lost"  # the worker died after output, or too often
     QUEUE_TIMEOUT = "queue_timeout"  # no worker took the response within `ANDON_QUEUE_TTL_S`

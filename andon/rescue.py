@@ -79,6 +79,7 @@ class Rescuer:
             [terminal_frame(number, job.envelope, job.base, ending)],
             status=ending.status,
             settlement=settlement(ending),
+            output=ending.output,
             acked_at=None,
             upstream_closed_at=None,
         )

@@ -14,7 +14,7 @@ import msgspec
 from andon import keys
 from andon.database import Database
 from andon.errors import ContractError
-from andon.frames import encode
+from andon.frames import decode, encode
 from andon.ids import Principal, ResponseId, SessionName, SessionTag, WorkerId, tag_of
 from andon.lease import KEYS_TTL_MS
 from andon.link import Argument
@@ -23,6 +23,7 @@ from andon.replication import Replication
 from andon.response import Status, Stop, error_object
 from andon.script import script
 from andon.settings import Settings
+from andon.turns import Turn, parse_turn
 
 MOST_WAITING_IN_LANE: Final = 16
 OUTBOX_TTL_S: Final = 7 * 86400  # as long as a settlement is kept: an unshipped record must outlive any outage
@@ -52,6 +53,9 @@ class Submission(msgspec.Struct, frozen=True):
     base: bytes
     request: bytes
     record: bytes
+    # The turns before it, oldest first.
+    chain: tuple[ResponseId, ...] = ()
+    is_stored: bool = True
 
 
 class Submitted(StrEnum):
@@ -76,6 +80,7 @@ class Claimed(msgspec.Struct, frozen=True):
     base: bytes
     record: bytes
     earlier_claims: int
+    chain: tuple[ResponseId, ...] = ()
 
     @property
     def tag(self) -> SessionTag:
@@ -210,6 +215,7 @@ class Store:
         self._live_ttl_ms = _ms(settings.live_ttl_s)
         self._log_ttl_ms = _ms(settings.log_ttl_s)
         self._outbox_ttl_ms = _ms(OUTBOX_TTL_S)
+        self._turn_ttl_ms = _ms(settings.session_ttl_s)
 
     # ── gateway ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -236,6 +242,8 @@ class Store:
                 submission.request,
                 submission.record,
                 keys.events(tag),
+                encode(submission.chain),
+                int(submission.is_stored),
             ],
         )
         for hint in hints:
@@ -256,6 +264,7 @@ class Store:
             self._log_ttl_ms,
             self._outbox_ttl_ms,
             keys.events(tag_of(rid)),
+            self._turn_ttl_ms,
         ]
         replicated: float | Literal[False] | None = None
         if self._replication is not None and self._replication.replicas:
@@ -306,6 +315,7 @@ class Store:
                 self.settings.queue_ttl_s,
                 _QUEUE_TIMEOUT,
                 keys.events(tag_of(rid)),
+                self._turn_ttl_ms,
             ],
         )
         if len(reply) > 1:
@@ -349,6 +359,34 @@ class Store:
             status=Status(status.decode()) if status else None,
             last=int(last) if last else None,
         )
+
+    async def chain_after(self, rid: ResponseId) -> tuple[ResponseId, ...] | None:
+        """Return the turns that a response following this one has before it; None if this one is no stored turn.
+
+        A response that is still live counts: the next one of its lane may follow it before it has ended.
+        """
+        stored, live = (
+            self.database.call("GET", keys.turn(rid)),
+            self.database.call("HMGET", keys.job(rid), "state", "chain", "is_stored"),
+        )
+        turn, (state, chain, is_stored) = await stored, await live
+        if turn is not None:
+            return (*parse_turn(turn).chain, rid)
+        if state not in {None, b"ended"} and is_stored == b"1":
+            return (*(ResponseId(earlier) for earlier in decode(chain)), rid)
+        return None
+
+    async def turns(self, ids: tuple[ResponseId, ...]) -> list[Turn] | None:
+        """Read stored turns of one session and renew them; None if any has expired."""
+        if not ids:
+            return []
+        names = [keys.turn(rid) for rid in ids]
+        stored = self.database.call("MGET", *names)
+        renewed = [self.database.call("PEXPIRE", name, self._turn_ttl_ms) for name in names]
+        turns = await stored
+        for renewal in renewed:
+            await renewal
+        return None if None in turns else [parse_turn(turn) for turn in turns]
 
     async def exists(self, rid: ResponseId) -> bool:
         """Tell whether the job is there: neither expired nor lost."""
@@ -401,6 +439,7 @@ class Store:
                 self.settings.queue_ttl_s,
                 _QUEUE_TIMEOUT,
                 keys.events(tag_of(rid)),
+                self._turn_ttl_ms,
             ],
         )
         for hint in hints:
@@ -411,8 +450,19 @@ class Store:
             if refused in {Refused.STOPPED, Refused.EXPIRED}:
                 await self._give_turn(_id(answer[1]))
             return refused
-        _, generation, length, request, envelope, base, record, earlier = answer
-        return Claimed(rid, worker_id, int(generation), int(length), request, envelope, base, record, int(earlier))
+        _, generation, length, request, envelope, base, record, earlier, chain = answer
+        return Claimed(
+            rid,
+            worker_id,
+            int(generation),
+            int(length),
+            request,
+            envelope,
+            base,
+            record,
+            int(earlier),
+            tuple(decode(chain)),
+        )
 
     async def append(self, job: Claimed, first: int, frames: list[bytes], *, renew: bool) -> Outcome:
         """Log frames numbered from `first` and publish them. `renew`: renew the keys' time to live as well."""
@@ -440,6 +490,7 @@ class Store:
         *,
         status: Status,
         settlement: dict[str, Any],
+        output: list[dict[str, Any]],
         acked_at: float | None,
         upstream_closed_at: float | None,
     ) -> Outcome:
@@ -456,6 +507,8 @@ class Store:
             self._log_ttl_ms,
             self._outbox_ttl_ms,
             keys.events(job.tag),
+            self._turn_ttl_ms,
+            encode(output),
             *frames,
         ]
         reply = await self.database.eval(script("settle"), self._ending_keys(job.response_id), args)
@@ -483,6 +536,7 @@ class Store:
                 self._log_ttl_ms,
                 self._outbox_ttl_ms,
                 keys.events(job.tag),
+                self._turn_ttl_ms,
             ],
         )
         for hint in hints:
@@ -515,7 +569,7 @@ class Store:
 
     def _ending_keys(self, rid: ResponseId) -> list[str]:
         tag = tag_of(rid)
-        return [keys.job(rid), keys.log(rid), keys.live(tag), keys.lanes(tag), keys.outbox(tag)]
+        return [keys.job(rid), keys.log(rid), keys.live(tag), keys.lanes(tag), keys.outbox(tag), keys.turn(rid)]
 
     def _index(self, tag: SessionTag) -> list[Any]:
         return [

@@ -1,19 +1,48 @@
 """Creation: what a `response.create` becomes in the contract.
 
-Owns the texts that the submit writes and every later frame is joined from. Pure but for the clock and the new id.
+Owns the texts that the submit writes and every later frame is joined from, and the finding of the turns before.
 """
 
 import time
 
+from andon.errors import RequestError
 from andon.frames import encode, envelope
-from andon.ids import Principal, ResponseId, SessionName, SocketId
+from andon.ids import Principal, ResponseId, SessionName, SessionTag, SocketId, as_response_id, tag_of
 from andon.protocol import Create
 from andon.response import base, open_object
-from andon.store import Submission
+from andon.store import Store, Submission
+from andon.turns import MOST_TURNS
+
+
+async def turns_before(create: Create, tag: SessionTag, store: Store) -> tuple[ResponseId, ...]:
+    """Return the stored turns that a create goes on from. Raises RequestError if there is no such turn here."""
+    previous = create.body.get("previous_response_id")
+    if previous is None:
+        return ()
+    response_id = as_response_id(previous)
+    chain = None
+    if response_id is not None and tag_of(response_id) == tag:
+        chain = await store.chain_after(response_id)
+    if chain is None:
+        message = (
+            f"No stored turn {previous[:80]!r} in this session: it never was, has expired, failed, or was created with "
+            "`store: false`. Send the whole conversation as `input`."
+        )
+        raise RequestError("previous_response_not_found", message, param="previous_response_id")
+    if len(chain) > MOST_TURNS:
+        message = f"The conversation has more than {MOST_TURNS} turns. Begin a new one with what matters of it."
+        raise RequestError("conversation_too_long", message, param="previous_response_id")
+    return chain
 
 
 def submission(
-    create: Create, response_id: ResponseId, *, principal: Principal, session: SessionName, socket_id: SocketId | None
+    create: Create,
+    response_id: ResponseId,
+    *,
+    principal: Principal,
+    session: SessionName,
+    socket_id: SocketId | None,
+    chain: tuple[ResponseId, ...] = (),
 ) -> Submission:
     """Build the submission of a checked create. `socket_id` None: no lane (HTTP)."""
     created_at = round(time.time(), 3)
@@ -35,4 +64,6 @@ def submission(
         base=open_object(base(response_id, create.body, created_at=created_at)),
         request=encode(create.body),
         record=open_object(record),
+        chain=chain,
+        is_stored=create.body.get("store") is not False,
     )

@@ -49,7 +49,7 @@ from andon.response import Status
 from andon.settings import Settings
 from andon.store import MOST_WAITING_IN_LANE, StopOutcome, StopReceipt, Store, Submission, Submitted
 from gateway.attachment import Attachment
-from gateway.creation import submission
+from gateway.creation import submission, turns_before
 from gateway.hub import Hub
 from gateway.outbox import Outbox
 from gateway.stops import SettledWatch, Stops
@@ -225,13 +225,21 @@ class ClientSocket:
         if (create.stream_id or "") not in lanes and len(lanes) >= self._settings.max_lanes:
             message = f"{len(lanes)} lanes are busy on this socket. Wait for one, or open another socket."
             raise OverloadedError("websocket_stream_limit_reached", message)
+        chain = await turns_before(create, self._tag, self._store)
         await self._hold(self._tag)
         response_id = new_response_id(self._tag)
         self._lanes.add(create.stream_id or "")
         attachment = self._attach(response_id, starting_after=-1, stream_id=create.stream_id, is_created_here=True)
         try:
             submitted = await self._submit(
-                submission(create, response_id, principal=self._principal, session=self._session, socket_id=self._id)
+                submission(
+                    create,
+                    response_id,
+                    principal=self._principal,
+                    session=self._session,
+                    socket_id=self._id,
+                    chain=chain,
+                )
             )
         except StoreUnavailable:
             self._detach(attachment)

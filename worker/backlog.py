@@ -46,38 +46,41 @@ class Backlog:
             self._bytes += _FRAME_OVERHEAD_BYTES
         else:
             self._bytes += len(encode(piece.body)) + _FRAME_OVERHEAD_BYTES
-        self._close_growing()
+        self._join_growing()
         self._pieces.append(piece)
-        if isinstance(piece, Delta):
-            self._growing.append(piece.text)
+        self._growing = [piece.text] if isinstance(piece, Delta) else []
 
-    def _close_growing(self) -> None:
+    def _join_growing(self) -> None:
+        """Give the last delta all of its text; it may grow on."""
         if len(self._growing) > 1:
             last = self._pieces[-1]
             assert isinstance(last, Delta)
-            self._pieces[-1] = msgspec.structs.replace(last, text="".join(self._growing))
-        self._growing.clear()
+            whole = "".join(self._growing)
+            self._pieces[-1] = msgspec.structs.replace(last, text=whole)
+            self._growing = [whole]
 
     def take(self) -> list[Delta | Event]:
         """Take all that may be logged now: everything but the trailing `*.done` events."""
-        self._close_growing()
+        self._join_growing()
         end = len(self._pieces)
         while end and isinstance(self._pieces[end - 1], Event) and self._pieces[end - 1].type.endswith(".done"):
             end -= 1
         taken, self._pieces = self._pieces[:end], self._pieces[end:]
+        self._growing = []
         self._recount()
         return taken
 
     def take_all(self) -> list[Delta | Event]:
         """Take everything: the ending goes into the log with it."""
-        self._close_growing()
+        self._join_growing()
         taken, self._pieces = self._pieces, []
+        self._growing = []
         self._bytes = 0
         return taken
 
     def text(self) -> str:
         """Join the text that was received and is not logged: it was paid for, so it counts."""
-        self._close_growing()
+        self._join_growing()
         return text_of(self._pieces)
 
     def _recount(self) -> None:

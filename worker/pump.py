@@ -39,14 +39,13 @@ class Pump:
     def __init__(
         self,
         source: Source,
-        request: dict[str, Any],
         *,
         retries: int,
         on_pieces: Callable[[list[Piece]], None],
         on_end: Callable[[], None],
     ) -> None:
         self._source = source
-        self._request = request
+        self._request: dict[str, Any] = {}
         self._retries = retries
         self._on_pieces = on_pieces
         self._on_end = on_end
@@ -63,8 +62,11 @@ class Pump:
         self._force: asyncio.TimerHandle | None = None
         self._forced: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Begin to read. The task is this pump's own; `closed` awaits its end."""
+    def start(self, request: dict[str, Any]) -> None:
+        """Begin to read, unless it was stopped before. The task is this pump's own; `closed` awaits its end."""
+        if self._stopping:
+            return
+        self._request = request
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def stop(self) -> None:

@@ -14,7 +14,7 @@ Cancelling `run` is for the end of the process only: it closes the upstream and 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, assert_never
+from typing import Any, Final, TypeVar, assert_never
 
 import structlog
 
@@ -25,6 +25,7 @@ from andon.pieces import Cause, Failure, Finish, Piece
 from andon.response import Ending, Stop, settlement, terminal_frame
 from andon.settings import Settings
 from andon.store import Claimed, Outcome, Store, Written
+from andon.turns import Turn, with_context
 from andon.usage import Usage
 from worker.ending import ending_of, usage_of
 from worker.logbook import FIRST_OUTPUT_NUMBER, Logbook
@@ -33,6 +34,8 @@ from worker.upstream.source import Source
 from worker.verdict import Abandoned, Drained, Failed, Finished, Loss, Stopped, Verdict
 
 _log = structlog.get_logger(__name__)
+
+_T = TypeVar("_T")
 
 _STORE_RETRY_FIRST_S: Final = 0.02
 _STORE_RETRY_MOST_S: Final = 0.5
@@ -52,7 +55,6 @@ class Scribe:
         self._log = _log.bind(response=job.response_id, generation=job.generation)
         self._pump = Pump(
             source,
-            self._request,
             retries=settings.upstream_retries,
             on_pieces=self._take_pieces,
             on_end=self._wake_up,
@@ -116,8 +118,10 @@ class Scribe:
         """Run the job to its ending. See the module for what it guarantees."""
         loop = asyncio.get_running_loop()
         timeout = loop.call_later(self._settings.max_run_s, self._run_timed_out)
-        self._pump.start()
         try:
+            if (request := await self._resolved()) is not None:
+                self._request = request
+                self._pump.start(request)
             verdict = await self._write_events()
             self._pump.stop()
             await self._await_pump(verdict)
@@ -126,6 +130,23 @@ class Scribe:
             timeout.cancel()
             self._pump.stop()
             await self._pump.closed()
+
+    async def _resolved(self) -> dict[str, Any] | None:
+        """Put the turns of the conversation before the request's own input; None if there is a verdict instead."""
+        if not self.job.chain:
+            return self._request
+        turns = await self._repeat(self._read_turns)
+        if turns is None:
+            return None
+        if not turns:
+            message = "A turn before this one has expired or was not stored. Send the whole conversation as `input`."
+            cause = Cause.PREVIOUS_RESPONSE_NOT_FOUND
+            self._decide(Failed(Failure("invalid_prompt", cause, message, "previous_response_id")))
+            return None
+        return with_context(self._request, turns)
+
+    async def _read_turns(self) -> list[Turn]:
+        return await self._store.turns(self.job.chain) or []
 
     def _run_timed_out(self) -> None:
         message = (
@@ -179,7 +200,7 @@ class Scribe:
                 self._log.error("append.unexpected", reply=other)
                 self.abandon(Loss.FENCED)
 
-    async def _repeat(self, call: Callable[[], Awaitable[Outcome]], *, past_verdict: bool = False) -> Outcome | None:
+    async def _repeat(self, call: Callable[[], Awaitable[_T]], *, past_verdict: bool = False) -> _T | None:
         """Repeat a script while Redis is away; every script answers a repeat without changing anything.
 
         Returns None once a verdict makes the answer unneeded: any verdict, or with `past_verdict` only a loss.
@@ -252,6 +273,7 @@ class Scribe:
                 frames,
                 status=ending.status,
                 settlement=settlement(ending),
+                output=ending.output,
                 acked_at=heard_at,
                 upstream_closed_at=self._pump.closed_at,
             ),

@@ -63,41 +63,47 @@ local function leave_lane(lanes, lane, rid)
   return was_first and rest[1] or ''
 end
 
--- Write a job's ending, exactly once: the caller has checked that it has none. k: job, log, live, lanes, outbox.
--- frames: the last frames, the terminal event last, numbered from `first`. Returns the next response of the lane.
-local function end_job(k, f, rid, first, frames, status, settlement, log_ttl_ms, outbox_ttl_ms, channel)
+-- Write a job's ending, exactly once: the caller has checked that it has none. k: job, log, live, lanes, outbox, turn.
+-- frames: the last frames, the terminal event last, numbered from `first`. output: the output items (JSON).
+-- ttl: {log, outbox, turn} (ms). Returns the next response of the lane.
+local function end_job(k, f, rid, first, frames, status, settlement, output, ttl, channel)
   local at = now()
   append_frames(k.log, frames)
   redis.call('HSET', k.job, 'state', 'ended', 'status', status, 'settled_at', at, 'last', first + #frames - 1)
   -- The request is needed no more; of an ended job only its log and its outcome are kept.
   redis.call('HDEL', k.job, 'request')
   redis.call('SREM', k.live, rid)
-  redis.call('PEXPIRE', k.job, log_ttl_ms)
-  redis.call('PEXPIRE', k.log, log_ttl_ms)
+  redis.call('PEXPIRE', k.job, ttl.log)
+  redis.call('PEXPIRE', k.log, ttl.log)
+  -- A failed response is no turn: nobody would go on from an error.
+  if f.is_stored == '1' and status ~= 'failed' then
+    local turn = '{"chain":' .. f.chain .. ',"request":' .. f.request .. ',"output":' .. output .. '}'
+    redis.call('SET', k.turn, turn, 'PX', ttl.turn)
+  end
   local record = f.record .. ',"status":"' .. status .. '","settled_at":' .. at .. settlement .. '}'
   redis.call('XADD', k.outbox, '*', 'response_id', rid, 'settlement', record)
-  redis.call('PEXPIRE', k.outbox, outbox_ttl_ms)
+  redis.call('PEXPIRE', k.outbox, ttl.outbox)
   local next_id = leave_lane(k.lanes, f.lane, rid)
   publish(channel, rid, first, frames, true)
   return next_id
 end
 
+-- What an unclaimed job has cost: nothing, unless an earlier claim of it made a request (then the rescue's estimate).
+local function unclaimed_usage(f)
+  return f.unclaimed_usage or NO_USAGE
+end
+
 -- The ending of a job that no worker has claimed, or that waits again after a requeue: cancelled by its mark, or
 -- failed. Its log holds nothing yet (a waiting job), the created event, or that and the in-progress event.
-local function end_unclaimed(k, f, rid, status, state, usage_json, log_ttl_ms, outbox_ttl_ms, channel)
+local function end_unclaimed(k, f, rid, status, state, ttl, channel)
   local first = redis.call('LLEN', k.log)
   local frames = {}
   if first == 0 then frames[1] = created_frame(f) end
   local type_ = status == 'failed' and 'response.failed' or 'response.incomplete'
   frames[#frames + 1] = frame_of(f, type_, first + #frames, '', state)
   local stop_json = f.stop_at and f.stop_json or 'null'
-  local settlement = ',"usage":' .. usage_json .. ',"stop":' .. stop_json
-  return end_job(k, f, rid, first, frames, status, settlement, log_ttl_ms, outbox_ttl_ms, channel)
-end
-
--- What an unclaimed job has cost: nothing, unless an earlier claim of it made a request (then the rescue's estimate).
-local function unclaimed_usage(f)
-  return f.unclaimed_usage or NO_USAGE
+  local settlement = ',"usage":' .. unclaimed_usage(f) .. ',"stop":' .. stop_json
+  return end_job(k, f, rid, first, frames, status, settlement, '[]', ttl, channel)
 end
 
 local function cancelled_state(f)

@@ -3,16 +3,18 @@
 -- Atomicity: one state change; `response.in_progress` is logged by the first claim only and published last.
 --   A repeat by the same owner answers the same, so the caller may retry after a lost reply.
 --   A marked job is refused and settled here; so is one that waited longer than the queue's time to live.
--- KEYS: 1 job, 2 log, 3 live, 4 lanes, 5 outbox.
+-- KEYS: 1 job, 2 log, 3 live, 4 lanes, 5 outbox, 6 turn.
 -- ARGV: 1 response id, 2 worker id, 3 live time to live (ms), 4 log time to live (ms), 5 outbox time to live (ms),
---   6 queue time to live (s), 7 the error of a queue time-out (JSON), 8 event channel.
--- Returns: {'claimed', generation, length of the log, request, envelope, base, record, claims before this one}
+--   6 queue time to live (s), 7 the error of a queue time-out (JSON), 8 event channel, 9 turn's time to live (ms).
+-- Returns: {'claimed', generation, length of the log, request, envelope, base, record, claims before this one,
+--   ids of the turns before (JSON)}
 --   | {'gone'} | {'waiting'} | {'taken', owner} | {'ended'} | {'stopped', next of lane} | {'expired', next of lane}.
 
 --@include _ending
 
 local rid, worker = ARGV[1], ARGV[2]
-local k = {job = KEYS[1], log = KEYS[2], live = KEYS[3], lanes = KEYS[4], outbox = KEYS[5]}
+local k = {job = KEYS[1], log = KEYS[2], live = KEYS[3], lanes = KEYS[4], outbox = KEYS[5], turn = KEYS[6]}
+local ttl = {log = ARGV[4], outbox = ARGV[5], turn = ARGV[9]}
 local f = read_job(k.job)
 if not f.state then return {'gone'} end
 if f.state == 'ended' then return {'ended'} end
@@ -21,12 +23,10 @@ if f.state == 'running' and f.owner ~= worker then return {'taken', f.owner} end
 
 if f.state == 'queued' then
   if f.stop_at then
-    return {'stopped', end_unclaimed(k, f, rid, 'cancelled', cancelled_state(f), unclaimed_usage(f),
-      ARGV[4], ARGV[5], ARGV[8])}
+    return {'stopped', end_unclaimed(k, f, rid, 'cancelled', cancelled_state(f), ttl, ARGV[8])}
   end
   if tonumber(now()) - tonumber(f.queued_at) > tonumber(ARGV[6]) then
-    return {'expired', end_unclaimed(k, f, rid, 'failed', failed_state(f, ARGV[7]), unclaimed_usage(f),
-      ARGV[4], ARGV[5], ARGV[8])}
+    return {'expired', end_unclaimed(k, f, rid, 'failed', failed_state(f, ARGV[7]), ttl, ARGV[8])}
   end
   f.gen = tostring(redis.call('HINCRBY', k.job, 'gen', 1))
   redis.call('HSET', k.job, 'state', 'running', 'owner', worker, 'claimed_at', now())
@@ -40,4 +40,4 @@ if length == 1 then
   length = 2
   publish(ARGV[8], rid, 1, {frame}, false)
 end
-return {'claimed', f.gen, length, f.request, f.envelope, f.base, f.record, f.gen - 1}
+return {'claimed', f.gen, length, f.request, f.envelope, f.base, f.record, f.gen - 1, f.chain}

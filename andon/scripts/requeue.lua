@@ -2,16 +2,18 @@
 -- Purpose: take a running job from its worker and let another claim it: the worker is dead, or drains.
 -- Atomicity: one state change, allowed only while nothing but the first two events is in the log. A marked job is
 --   refused and settled here. A repeat answers `queued`, so the caller may retry after a lost reply.
--- KEYS: 1 job, 2 log, 3 live, 4 lanes, 5 outbox.
+-- KEYS: 1 job, 2 log, 3 live, 4 lanes, 5 outbox, 6 turn.
 -- ARGV: 1 response id, 2 worker id, 3 generation, 4 most claims, 5 usage so far (JSON; '' if no request was made),
---   6 live time to live (ms), 7 log time to live (ms), 8 outbox time to live (ms), 9 event channel.
+--   6 live time to live (ms), 7 log time to live (ms), 8 outbox time to live (ms), 9 event channel,
+--   10 turn's time to live (ms).
 -- Returns: {'queued'} | {'stopped', next of lane} | {'has_output', length of the log} | {'spent'} | {'ended'}
 --   | {'fenced'} | {'gone'}.
 
 --@include _ending
 
 local rid = ARGV[1]
-local k = {job = KEYS[1], log = KEYS[2], live = KEYS[3], lanes = KEYS[4], outbox = KEYS[5]}
+local k = {job = KEYS[1], log = KEYS[2], live = KEYS[3], lanes = KEYS[4], outbox = KEYS[5], turn = KEYS[6]}
+local ttl = {log = ARGV[7], outbox = ARGV[8], turn = ARGV[10]}
 local f = read_job(k.job)
 if not f.state then return {'gone'} end
 if f.state == 'ended' then return {'ended'} end
@@ -25,8 +27,7 @@ if ARGV[5] ~= '' then
   redis.call('HSET', k.job, 'unclaimed_usage', ARGV[5])
 end
 if f.stop_at then
-  return {'stopped', end_unclaimed(k, f, rid, 'cancelled', cancelled_state(f), unclaimed_usage(f),
-    ARGV[7], ARGV[8], ARGV[9])}
+  return {'stopped', end_unclaimed(k, f, rid, 'cancelled', cancelled_state(f), ttl, ARGV[9])}
 end
 if tonumber(f.gen) >= tonumber(ARGV[4]) then return {'spent'} end
 redis.call('HSET', k.job, 'state', 'queued', 'owner', '', 'queued_at', now())

@@ -5,7 +5,8 @@
 -- KEYS: 1 job, 2 log, 3 session, 4 live, 5 lanes.
 -- ARGV: 1 response id, 2 tenant, 3 subject, 4 session name, 5 session name as JSON, 6 lane ('' for none),
 --   7 most that may wait in a lane, 8 live time to live (ms), 9 session time to live (ms), 10 envelope, 11 base,
---   12 request (JSON), 13 settlement record (open JSON object), 14 event channel.
+--   12 request (JSON), 13 settlement record (open JSON object), 14 event channel,
+--   15 ids of the turns before (JSON), 16 '1' if the turn is to be stored.
 -- Returns: {'queued'} | {'waiting', place in the lane} | {'duplicate'} | {'lane_full'} | {'foreign'}.
 
 --@include _ending
@@ -28,7 +29,7 @@ local at = now()
 local f = {
   state = held and 'waiting' or 'queued', gen = '0', owner = '', tenant = ARGV[2], subject = ARGV[3],
   session = ARGV[4], session_json = ARGV[5], lane = lane, submitted_at = at, envelope = ARGV[10], base = ARGV[11],
-  request = ARGV[12], record = ARGV[13],
+  request = ARGV[12], record = ARGV[13], chain = ARGV[15], is_stored = ARGV[16],
 }
 if not held then f.queued_at = at end
 local flat = {}

@@ -83,6 +83,7 @@ async def settle(
         frames,
         status=status,
         settlement={"usage": USAGE.to_wire(), "stop": None, "cause": None},
+        output=[],
         acked_at=None if stop is None else 1.5,
         upstream_closed_at=None if stop is None else 2.5,
     )

@@ -129,7 +129,6 @@ class CallItem:
         arguments = {
             "item_id": self._id,
             "output_index": self._output_index,
-            "name": self._name,
             "arguments": "".join(self._arguments),
         }
         return [
