@@ -9,6 +9,9 @@ after it, so that each is a superset of the truth.
 | `andon:{T}:job:R`          | hash       | session | live; ended: `log_ttl_s`    | scripts          | scripts, sweep  |
 | `andon:{T}:log:R`          | list       | session | as the job                  | scripts          | gateways, rescue|
 | `andon:{T}:turn:R`         | string     | session | `session_ttl_s`, renewed    | scripts          | gateways, worker|
+| `andon:{T}:seen:R`         | string     | session | half of the abandon time    | submit, gateways | worker, sweep   |
+| `andon:{T}:unseen:R`       | string     | session | twice the abandon time      | sweep            | sweep           |
+| `andon:{T}:creation:E`     | hash       | session | twice `live`                | submit           | submit          |
 | `andon:{T}:session`        | hash       | session | `session_ttl_s`             | submit           | scripts         |
 | `andon:{T}:live`           | set        | session | as the session              | submit, settle   | gateways, sweep |
 | `andon:{T}:lanes`          | hash       | session | as the session              | submit, settle   | scripts         |
@@ -23,9 +26,12 @@ after it, so that each is a superset of the truth.
 | `andon:turn:*`             | string     | own     | a part of the lease         | sweep            | sweep           |
 | `andon:settlements`        | stream     | own     | 7 days, trimmed by age      | shipper          | billing         |
 
-T is a session tag, R a response id, W a worker id. `live` time to live: `ANDON_QUEUE_TTL_S` + `ANDON_MAX_RUN_S` +
-`ANDON_LOG_TTL_S` at submit and at claim, renewed by appends and beats while the job lives.
+T is a session tag, R a response id, W a worker id, E the digest of a client's event id. `live` time to live:
+`ANDON_QUEUE_TTL_S` + `ANDON_MAX_RUN_S` + `ANDON_LOG_TTL_S` at submit and at claim, renewed by appends and beats while
+the job lives.
 """
+
+import hashlib
 
 from andon.ids import ResponseId, SessionTag, WorkerId, tag_of
 
@@ -50,6 +56,22 @@ def log(response_id: ResponseId) -> str:
 def turn(response_id: ResponseId) -> str:
     """Name the stored turn of an ended response."""
     return f"andon:{{{tag_of(response_id)}}}:turn:{response_id}"
+
+
+def seen(response_id: ResponseId) -> str:
+    """Name the presence of a response: somebody is attached to it."""
+    return f"andon:{{{tag_of(response_id)}}}:seen:{response_id}"
+
+
+def unseen(response_id: ResponseId) -> str:
+    """Name the time since which sweeps have missed the presence of an unclaimed job."""
+    return f"andon:{{{tag_of(response_id)}}}:unseen:{response_id}"
+
+
+def creation(tag: SessionTag, event_id: str) -> str:
+    """Name what a client's event id created."""
+    digest = hashlib.blake2b(event_id.encode(), digest_size=16).hexdigest()
+    return f"andon:{{{tag}}}:creation:{digest}"
 
 
 def session(tag: SessionTag) -> str:

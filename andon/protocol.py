@@ -18,6 +18,9 @@ from andon.store import StopReceipt
 _STREAM_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 _EVENT_ID_MAX_CHARS: Final = 512
 _REASON_MAX_CHARS: Final = 1024
+_LONGEST_ABANDON_S: Final = 86400
+# Members of a create frame that are not of the Responses create body.
+_OF_THE_SOCKET: Final = frozenset({"type", "event_id", "stream_id", "abandon_s"})
 _LARGEST_NUMBER: Final = 2**53 - 1
 
 
@@ -27,6 +30,8 @@ class Create(msgspec.Struct, frozen=True):
     body: dict[str, Any]
     stream_id: str | None
     event_id: str | None
+    # Seconds without anybody attached until it is stopped; None: as the gateway is set.
+    abandon_s: float | None = None
 
 
 class Cancel(msgspec.Struct, frozen=True):
@@ -143,12 +148,22 @@ def _parse_event(event: dict[str, Any], event_id: str | None) -> Command:
 
 def _parse_create(event: dict[str, Any], event_id: str | None) -> Create:
     stream_id = _stream_id(event)
-    body = {name: value for name, value in event.items() if name not in {"type", "event_id", "stream_id"}}
+    body = {name: value for name, value in event.items() if name not in _OF_THE_SOCKET}
     check_create_body(body)
     if body.get("background"):
         message = "`background` is not for the socket: leave it out; a job survives its socket, retrieve it later."
         raise RequestError("unsupported_parameter", message, param="background")
-    return Create(body, stream_id, event_id)
+    return Create(body, stream_id, event_id, _abandon_s(event))
+
+
+def _abandon_s(event: dict[str, Any]) -> float | None:
+    value = event.get("abandon_s")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST_ABANDON_S:
+        message = f"`abandon_s`: expected seconds, 1 to {_LONGEST_ABANDON_S}, or 0 for never."
+        raise RequestError("invalid_type", message, param="abandon_s")
+    return float(value)
 
 
 def check_create_body(body: dict[str, Any]) -> None:

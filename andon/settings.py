@@ -67,6 +67,9 @@ class Settings(BaseModel):
     )
     queue_ttl_s: float = Field(300.0, ge=1, le=86400, description="Seconds a job may wait for a worker.")
     max_run_s: float = Field(3600.0, ge=1, le=86400, description="Seconds a job may run.")
+    abandon_s: float = Field(
+        60.0, ge=0, le=86400, description="Seconds without a socket until a live response is stopped; 0: never."
+    )
     worker_concurrency: int = Field(500, ge=1, le=100_000, description="Live streams a worker process takes.")
     max_frame_bytes: int = Field(4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest client frame.")
     max_lanes: int = Field(32, ge=1, le=1024, description="Busy lanes a socket may have at once.")

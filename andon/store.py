@@ -5,6 +5,7 @@ nor decides. Every method may be repeated after StoreUnavailable, because every 
 changing anything. Cancelling the wait of any method is safe; the script may run all the same.
 """
 
+import asyncio
 import time
 from enum import StrEnum
 from typing import Any, Final, Literal, TypeVar
@@ -26,6 +27,8 @@ from andon.settings import Settings
 from andon.turns import Turn, parse_turn
 
 MOST_WAITING_IN_LANE: Final = 16
+# Why a stop was asked for that nobody asked for.
+ABANDONED: Final = "abandoned"
 OUTBOX_TTL_S: Final = 7 * 86400  # as long as a settlement is kept: an unshipped record must outlive any outage
 
 _QUEUE_TIMEOUT: Final = encode(
@@ -56,6 +59,11 @@ class Submission(msgspec.Struct, frozen=True):
     # The turns before it, oldest first.
     chain: tuple[ResponseId, ...] = ()
     is_stored: bool = True
+    # The client's own id of the create, and a digest of what it asked for: a repeat is known by them.
+    event_id: str | None = None
+    digest: str = ""
+    # Seconds without anybody attached until it is stopped; 0: never.
+    abandon_s: float = 0
 
 
 class Submitted(StrEnum):
@@ -66,6 +74,15 @@ class Submitted(StrEnum):
     DUPLICATE = "duplicate"
     LANE_FULL = "lane_full"
     FOREIGN = "foreign"
+    KNOWN = "known"
+    CONFLICT = "conflict"
+
+
+class Submittal(msgspec.Struct, frozen=True):
+    """The answer to a submission. `response_id`: the response that it is about, for a known create the earlier one."""
+
+    tag: Submitted
+    response_id: ResponseId
 
 
 class Claimed(msgspec.Struct, frozen=True):
@@ -81,6 +98,7 @@ class Claimed(msgspec.Struct, frozen=True):
     record: bytes
     earlier_claims: int
     chain: tuple[ResponseId, ...] = ()
+    abandon_s: float = 0
 
     @property
     def tag(self) -> SessionTag:
@@ -161,6 +179,7 @@ class JobView(msgspec.Struct, frozen=True):
     subject: str
     session: SessionName
     lane: str
+    abandon_s: float
     envelope: bytes
     base: bytes
     record: bytes
@@ -204,6 +223,14 @@ def _ms(seconds: float) -> int:
     return int(seconds * 1000)
 
 
+def presence_ttl_s(abandon_s: float) -> float:
+    """Return how long a presence lasts: half of the abandon time; the other half is counted by whoever misses it.
+
+    So the clock starts anew after an outage in which presences could not be renewed.
+    """
+    return abandon_s / 2
+
+
 class Store:
     """The scripts of a job's life, typed."""
 
@@ -219,14 +246,25 @@ class Store:
 
     # ── gateway ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def submit(self, submission: Submission) -> Submitted:
-        """Accept a response: hints first (index, queue), then the session's script, in one write."""
+    async def submit(self, submission: Submission, *, instead_of: ResponseId | None = None) -> Submittal:
+        """Accept a response: hints first (index, queue), then the session's script, in one write.
+
+        `instead_of`: what this event id created before, and is gone.
+        """
         rid = submission.response_id
         tag = tag_of(rid)
         hints = [*self._index(tag), *self._enqueue(rid)]
         reply = self.database.eval(
             script("submit"),
-            [keys.job(rid), keys.log(rid), keys.session(tag), keys.live(tag), keys.lanes(tag)],
+            [
+                keys.job(rid),
+                keys.log(rid),
+                keys.session(tag),
+                keys.live(tag),
+                keys.lanes(tag),
+                keys.seen(rid),
+                keys.job(rid) if submission.event_id is None else keys.creation(tag, submission.event_id),
+            ],
             [
                 rid,
                 submission.principal.tenant,
@@ -244,11 +282,18 @@ class Store:
                 keys.events(tag),
                 encode(submission.chain),
                 int(submission.is_stored),
+                submission.digest if submission.event_id is not None else "",
+                instead_of or "",
+                _ms(presence_ttl_s(submission.abandon_s)),
+                submission.abandon_s,
             ],
         )
         for hint in hints:
             await hint
-        return _tag(Submitted, await reply)
+        answer = await reply
+        tagged = _tag(Submitted, answer)
+        is_about_another = tagged in {Submitted.KNOWN, Submitted.CONFLICT}
+        return Submittal(tagged, ResponseId(answer[1].decode()) if is_about_another else rid)
 
     async def stop(self, rid: ResponseId, principal: Principal | None, *, by: str, reason: str | None) -> StopReceipt:
         """Mark a job and publish the hint; settle it if nobody has it. `principal` None: an operator, anybody's job.
@@ -346,6 +391,7 @@ class Store:
             subject=fields["subject"].decode(),
             session=SessionName(fields["session"].decode()),
             lane=fields["lane"].decode(),
+            abandon_s=float(fields["abandon_s"]),
             envelope=fields["envelope"],
             base=fields["base"],
             record=fields["record"],
@@ -375,6 +421,33 @@ class Store:
         if state not in {None, b"ended"} and is_stored == b"1":
             return (*(ResponseId(earlier) for earlier in decode(chain)), rid)
         return None
+
+    async def present(self, ids: dict[ResponseId, float]) -> None:
+        """Say that somebody is attached to these responses (id to the seconds of its abandonment)."""
+        said = [
+            self.database.call("SET", keys.seen(rid), "1", "PX", _ms(presence_ttl_s(abandon_s)))
+            for rid, abandon_s in ids.items()
+        ]
+        for reply in said:
+            await reply
+
+    async def are_present(self, ids: list[ResponseId]) -> list[bool]:
+        """Tell for each response whether anybody was attached within half of its abandon time."""
+        return [
+            bool(reply) for reply in await asyncio.gather(*(self.database.call("EXISTS", keys.seen(r)) for r in ids))
+        ]
+
+    async def missing_for_s(self, job: JobView) -> float:
+        """Return for how long sweeps have missed a job's presence, counted from the first that did."""
+        ttl_ms = _ms(2 * job.abandon_s)
+        name = keys.unseen(job.response_id)
+        first = self.database.call("SET", name, f"{time.time():.3f}", "NX", "GET", "PX", ttl_ms)
+        since = await first
+        return time.time() - float(since) if since else 0.0
+
+    async def seen_again(self, rid: ResponseId) -> None:
+        """Forget that a job's presence was missed."""
+        await self.database.call("DEL", keys.unseen(rid))
 
     async def turns(self, ids: tuple[ResponseId, ...]) -> list[Turn] | None:
         """Read stored turns of one session and renew them; None if any has expired."""
@@ -450,7 +523,7 @@ class Store:
             if refused in {Refused.STOPPED, Refused.EXPIRED}:
                 await self._give_turn(_id(answer[1]))
             return refused
-        _, generation, length, request, envelope, base, record, earlier, chain = answer
+        _, generation, length, request, envelope, base, record, earlier, chain, abandon_s = answer
         return Claimed(
             rid,
             worker_id,
@@ -462,6 +535,7 @@ class Store:
             record,
             int(earlier),
             tuple(decode(chain)),
+            float(abandon_s),
         )
 
     async def append(self, job: Claimed, first: int, frames: list[bytes], *, renew: bool) -> Outcome:

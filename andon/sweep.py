@@ -25,7 +25,7 @@ from andon.rescue import Rescuer
 from andon.script import script
 from andon.settings import Settings
 from andon.settlements import Shipper
-from andon.store import JobView, Store
+from andon.store import ABANDONED, JobView, Store, presence_ttl_s
 
 _log = structlog.get_logger(__name__)
 
@@ -67,7 +67,13 @@ class Sweep:
                 _log.error("sweep.contract", error=str(error))
 
     async def _has_turn(self, what: str, for_s: float) -> bool:
-        reply = await self._database.call("SET", f"{keys.TURN}:{what}", "1", "NX", "PX", max(1, int(for_s * 900)))
+        try:
+            reply = await self._database.call("SET", f"{keys.TURN}:{what}", "1", "NX", "PX", max(1, int(for_s * 900)))
+        except StoreUnavailable as error:
+            # A full Redis has no room for turns; then all may sweep: the dead must be found, their jobs take up room.
+            if error.code == "store_full":
+                return True
+            raise
         return bool(reply)
 
     # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -119,6 +125,10 @@ class Sweep:
                 await self._mend(tag, job, queued, dead)
 
     async def _mend(self, tag: SessionTag, job: JobView, queued: set[ResponseId], dead: dict[WorkerId, bool]) -> None:
+        if await self._is_abandoned(job):
+            _log.info("sweep.abandoned", response=job.response_id)
+            await self._store.stop(job.response_id, None, by="andon", reason=ABANDONED)
+            return
         match job.state:
             case "running":
                 if job.owner not in dead:
@@ -135,6 +145,16 @@ class Sweep:
                     await self._store.promote(job.response_id)
             case _:
                 pass
+
+    async def _is_abandoned(self, job: JobView) -> bool:
+        """Tell whether nobody has been attached to an unclaimed job for its abandon time."""
+        if not job.abandon_s or job.state not in {"queued", "waiting"}:
+            return False
+        (is_present,) = await self._store.are_present([job.response_id])
+        if is_present:
+            await self._store.seen_again(job.response_id)
+            return False
+        return await self._store.missing_for_s(job) >= presence_ttl_s(job.abandon_s)
 
     async def _mend_queued(self, job: JobView, queued: set[ResponseId]) -> None:
         waited_s = time.time() - (job.queued_at or 0)

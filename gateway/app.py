@@ -29,6 +29,7 @@ from andon.settlements import Shipper
 from andon.store import Store
 from andon.sweep import Sweep
 from gateway.hub import Hub
+from gateway.presence import Presence
 from gateway.socket import ClientSocket, OnStop
 from gateway.stops import Stops
 
@@ -54,6 +55,7 @@ class Gateway:
             self._database.make_connection, timeout_s=settings.command_timeout_s, ping_every_s=_PING_EVERY_S
         )
         self._stops = Stops(self._store, self._hub, wait_s=settings.cancel_wait_s, on_settled=self._shipper.note)
+        self._presence = Presence(self._store, self._hub)
         self._id = new_gateway_id()
 
     @contextlib.asynccontextmanager
@@ -65,7 +67,13 @@ class Gateway:
             await self._hub.hold(SessionTag(self._id))
             # Before the first stop: whether it must wait for a replica.
             await self._replication.count()
-            async with background(self._stops.assert_again(), self._audit(), self._shipper.run(), self._sweep.run()):
+            async with background(
+                self._stops.assert_again(),
+                self._audit(),
+                self._shipper.run(),
+                self._sweep.run(),
+                self._presence.run(),
+            ):
                 yield self
 
     async def _audit(self) -> None:

@@ -38,6 +38,7 @@ class Attachment:
         starting_after: int,
         stream_id: str | None,
         is_created_here: bool,
+        abandon_s: float,
         store: Store,
         outbox: Outbox,
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
@@ -48,6 +49,8 @@ class Attachment:
         # A lane belongs to the socket that created in it; None is that socket's unnamed lane.
         self.stream_id = stream_id
         self.is_created_here = is_created_here
+        # Seconds without anybody attached until the response is stopped; 0: never.
+        self.abandon_s = abandon_s
         self._cursor = Cursor(starting_after + 1)
         self._store = store
         self._outbox = outbox

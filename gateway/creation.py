@@ -3,7 +3,10 @@
 Owns the texts that the submit writes and every later frame is joined from, and the finding of the turns before.
 """
 
+import hashlib
 import time
+
+import msgspec
 
 from andon.errors import RequestError
 from andon.frames import encode, envelope
@@ -43,6 +46,7 @@ def submission(
     session: SessionName,
     socket_id: SocketId | None,
     chain: tuple[ResponseId, ...] = (),
+    abandon_s: float,
 ) -> Submission:
     """Build the submission of a checked create. `socket_id` None: no lane (HTTP)."""
     created_at = round(time.time(), 3)
@@ -66,4 +70,13 @@ def submission(
         record=open_object(record),
         chain=chain,
         is_stored=create.body.get("store") is not False,
+        event_id=create.event_id,
+        digest=_digest(create),
+        abandon_s=create.abandon_s if create.abandon_s is not None else abandon_s,
     )
+
+
+def _digest(create: Create) -> str:
+    """Digest what was asked for: two creates of one event id are the same if they ask for the same."""
+    asked = msgspec.json.encode([create.stream_id, create.abandon_s, create.body], order="deterministic")
+    return hashlib.blake2b(asked, digest_size=16).hexdigest()

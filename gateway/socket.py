@@ -18,7 +18,15 @@ import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from andon.closecodes import STOPPED_REASON, CloseCode
-from andon.errors import NotFoundError, OverloadedError, RequestError, RetryLaterError, StoreUnavailable, error_event
+from andon.errors import (
+    ConflictError,
+    NotFoundError,
+    OverloadedError,
+    RequestError,
+    RetryLaterError,
+    StoreUnavailable,
+    error_event,
+)
 from andon.frames import encode
 from andon.ids import (
     Principal,
@@ -47,7 +55,7 @@ from andon.protocol import (
 )
 from andon.response import Status
 from andon.settings import Settings
-from andon.store import MOST_WAITING_IN_LANE, StopOutcome, StopReceipt, Store, Submission, Submitted
+from andon.store import MOST_WAITING_IN_LANE, StopOutcome, StopReceipt, Store, Submission, Submittal, Submitted
 from gateway.attachment import Attachment
 from gateway.creation import submission, turns_before
 from gateway.hub import Hub
@@ -227,40 +235,60 @@ class ClientSocket:
             raise OverloadedError("websocket_stream_limit_reached", message)
         chain = await turns_before(create, self._tag, self._store)
         await self._hold(self._tag)
-        response_id = new_response_id(self._tag)
+        new = submission(
+            create,
+            new_response_id(self._tag),
+            principal=self._principal,
+            session=self._session,
+            socket_id=self._id,
+            chain=chain,
+            abandon_s=self._settings.abandon_s,
+        )
         self._lanes.add(create.stream_id or "")
-        attachment = self._attach(response_id, starting_after=-1, stream_id=create.stream_id, is_created_here=True)
+        # Before the submit: its first event may be published before its answer is read.
+        attachment = self._attach(
+            new.response_id,
+            starting_after=-1,
+            stream_id=create.stream_id,
+            is_created_here=True,
+            abandon_s=new.abandon_s,
+        )
         try:
-            submitted = await self._submit(
-                submission(
-                    create,
-                    response_id,
-                    principal=self._principal,
-                    session=self._session,
-                    socket_id=self._id,
-                    chain=chain,
-                )
-            )
+            submittal = await self._submit(new)
         except StoreUnavailable:
             self._detach(attachment)
-            # It may have been accepted all the same, and nobody would know of it: take it back.
-            self._stops.take_back(response_id, self._principal)
+            if create.event_id is None:
+                # It may have been accepted all the same, and nobody could ask for it again: take it back.
+                self._stops.take_back(new.response_id, self._principal)
             raise
-        if submitted in {Submitted.LANE_FULL, Submitted.FOREIGN}:
-            self._detach(attachment)
-            raise _not_submitted(submitted)
-        attachment.accepted = True
+        if submittal.tag in {Submitted.QUEUED, Submitted.WAITING, Submitted.DUPLICATE}:
+            attachment.accepted = True
+            return
+        self._detach(attachment)
+        if submittal.tag is not Submitted.KNOWN:
+            raise _not_submitted(submittal.tag)
+        if submittal.response_id not in self._attached:
+            await self._retrieve(Retrieve(submittal.response_id, -1, create.event_id))
 
-    async def _submit(self, new: Submission) -> Submitted:
+    async def _submit(self, new: Submission) -> Submittal:
         """Submit; again if the answer was lost, for a repeat of the same id changes nothing."""
+        submittal = await self._submit_surely(new)
+        if submittal.tag in {Submitted.KNOWN, Submitted.CONFLICT} and not await self._store.exists(
+            submittal.response_id
+        ):
+            # What this event id once created is kept no more: it is a new create.
+            submittal = await self._submit_surely(new, instead_of=submittal.response_id)
+        return submittal
+
+    async def _submit_surely(self, new: Submission, *, instead_of: ResponseId | None = None) -> Submittal:
         for _ in range(_SUBMIT_REPEATS - 1):
             try:
-                return await self._store.submit(new)
+                return await self._store.submit(new, instead_of=instead_of)
             except StoreUnavailable as error:
                 if error.code == "store_full":
                     raise
                 self._log.info("submit.repeated", response=new.response_id, error=str(error))
-        return await self._store.submit(new)
+        return await self._store.submit(new, instead_of=instead_of)
 
     async def _retrieve(self, retrieve: Retrieve) -> None:
         job = await self._store.job(retrieve.response_id)
@@ -271,7 +299,11 @@ class ClientSocket:
         if old is not None:
             self._detach(old)  # it asks for the events once more: from where it says, and only once
         attachment = self._attach(
-            retrieve.response_id, starting_after=retrieve.starting_after, stream_id=None, is_created_here=False
+            retrieve.response_id,
+            starting_after=retrieve.starting_after,
+            stream_id=None,
+            is_created_here=False,
+            abandon_s=job.abandon_s,
         )
         attachment.accepted = True
         attachment.on_missed()
@@ -329,13 +361,20 @@ class ClientSocket:
     # ── attachments ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def _attach(
-        self, response_id: ResponseId, *, starting_after: int, stream_id: str | None, is_created_here: bool
+        self,
+        response_id: ResponseId,
+        *,
+        starting_after: int,
+        stream_id: str | None,
+        is_created_here: bool,
+        abandon_s: float,
     ) -> Attachment:
         attachment = Attachment(
             response_id,
             starting_after=starting_after,
             stream_id=stream_id,
             is_created_here=is_created_here,
+            abandon_s=abandon_s,
             store=self._store,
             outbox=self._outbox,
             spawn=self._spawn,
@@ -398,6 +437,9 @@ def _not_submitted(submitted: Submitted) -> RetryLaterError | RequestError:
     if submitted is Submitted.LANE_FULL:
         message = f"{MOST_WAITING_IN_LANE} responses wait in this lane. Wait for one, or use another `stream_id`."
         return OverloadedError("lane_full", message)
+    if submitted is Submitted.CONFLICT:
+        message = "This `event_id` created another response in this session, with another body. Use a new `event_id`."
+        return ConflictError("idempotency_conflict", message, param="event_id")
     return RequestError(
         "session_not_yours", "This session belongs to somebody else. Choose another name.", param="session"
     )

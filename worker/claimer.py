@@ -56,11 +56,14 @@ class Claimer:
         self._undecided = 0
 
     def stop(self) -> None:
-        """Stop claiming; `run` returns within half a second."""
+        """Stop claiming; `run` returns within half a second, as soon as Redis answers."""
         self._stopping = True
 
     async def run(self) -> None:
-        """Claim until stopped. Cancelling it is safe: entries stay pending, and are adopted later."""
+        """Claim until stopped, and every claim that was sent is answered. Cancelling it is safe: entries stay pending.
+
+        A claim that is answered after this returned would start a run that no drain sees.
+        """
         while not self._stopping:
             room = self._concurrency - len(self._roster) - self._undecided
             if room <= 0 or not self._hears():
@@ -73,6 +76,8 @@ class Claimer:
                 await asyncio.sleep(_STORE_RETRY_S)
                 continue
             self.take(entries)
+        while self._undecided:
+            await self._wait_for_room()
 
     async def adopt(self, *, every_s: float) -> None:
         """Take over entries that some reader holds without deciding them, for ever: it died, or lost Redis."""

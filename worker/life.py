@@ -25,6 +25,7 @@ from andon.store import Claimed, Store
 from andon.subscriber import Subscriber
 from worker.beat import RENEWALS_A_LEASE, Beat
 from worker.claimer import Claimer
+from worker.presence import Presence
 from worker.roster import Roster
 from worker.scribe import Scribe
 from worker.shutdown import Shutdown
@@ -94,7 +95,7 @@ class Life:
                 roster=roster,
                 concurrency=self._settings.worker_concurrency,
                 hears=lambda: not control.deaf and not self._lost.is_set(),
-                start=lambda claimed: roster.start(self._scribe(claimed)),
+                start=lambda claimed: self._start(roster, claimed),
                 spawn=group.create_task,
             )
             async with control.open():
@@ -103,8 +104,17 @@ class Life:
                     return
                 _log.info("worker.ready", worker=self.worker_id, concurrency=self._settings.worker_concurrency)
                 with switch.armed():
-                    async with background(claimer.adopt(every_s=self._settings.lease_s)):
+                    async with background(
+                        claimer.adopt(every_s=self._settings.lease_s), Presence(self._store, roster).run()
+                    ):
                         await self._live(beat, claimer, roster)
+
+    def _start(self, roster: Roster, claimed: Claimed) -> None:
+        """Start a run, unless this id was lost while its claim was under way: then nothing would stop the stream."""
+        if self._lost.is_set():
+            _log.warning("claim.too_late", response=claimed.response_id, worker=self.worker_id)
+            return  # it is in the job set of a dead worker: a rescuer queues it again
+        roster.start(self._scribe(claimed))
 
     def _scribe(self, claimed: Claimed) -> Scribe:
         renew_every_s = min(self._settings.lease_s, self._settings.live_ttl_s / 4)
@@ -130,9 +140,11 @@ class Life:
             await asyncio.wait({beating, claiming, lost, told}, return_when=asyncio.FIRST_COMPLETED)
             claimer.stop()
             if told.done() and not (lost.done() or beating.done()):
-                await asyncio.wait({claiming})
-                claiming.result()
-                await self._drain(roster, {beating, lost})
+                # Redis may be away: the switch is heard here, too.
+                await asyncio.wait({claiming, beating, lost}, return_when=asyncio.FIRST_COMPLETED)
+                if not (lost.done() or beating.done()):
+                    claiming.result()
+                    await self._drain(roster, {beating, lost})
         finally:
             if lost.done() or beating.done() or not told.done():
                 _log.error("worker.lost", worker=self.worker_id, live=len(roster))

@@ -69,6 +69,8 @@ class Scribe:
         # Loop time of the last answer about this job's mark: the beat looks at those that are silent.
         self.heard_at = asyncio.get_running_loop().time()
         self._renewed_at = self.heard_at
+        # Loop time of the last look at whether anybody is attached.
+        self.looked_for_presence_at = self.heard_at
 
     @property
     def response_id(self) -> ResponseId:

@@ -7,7 +7,7 @@
 -- ARGV: 1 response id, 2 worker id, 3 live time to live (ms), 4 log time to live (ms), 5 outbox time to live (ms),
 --   6 queue time to live (s), 7 the error of a queue time-out (JSON), 8 event channel, 9 turn's time to live (ms).
 -- Returns: {'claimed', generation, length of the log, request, envelope, base, record, claims before this one,
---   ids of the turns before (JSON)}
+--   ids of the turns before (JSON), abandoned after (s)}
 --   | {'gone'} | {'waiting'} | {'taken', owner} | {'ended'} | {'stopped', next of lane} | {'expired', next of lane}.
 
 --@include _ending
@@ -40,4 +40,4 @@ if length == 1 then
   length = 2
   publish(ARGV[8], rid, 1, {frame}, false)
 end
-return {'claimed', f.gen, length, f.request, f.envelope, f.base, f.record, f.gen - 1, f.chain}
+return {'claimed', f.gen, length, f.request, f.envelope, f.base, f.record, f.gen - 1, f.chain, f.abandon_s}

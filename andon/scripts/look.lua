@@ -1,6 +1,6 @@
-#!lua
+#!lua flags=allow-oom
 -- Purpose: the beat's look at a silent job: read its mark, renew its keys.
--- Atomicity: a read, and renewals of keys that exist.
+-- Atomicity: a read, and renewals of keys that exist. Runs at maxmemory too: a stop must be found then as well.
 -- KEYS: 1 job, 2 log.
 -- ARGV: 1 worker id, 2 generation, 3 live time to live (ms).
 -- Returns: {'ok'} | {'stopped', mark (JSON)} | {'fenced'} | {'gone'}.

@@ -2,17 +2,28 @@
 -- Purpose: accept a response: write its job and log `response.created`, or make it wait for its lane.
 -- Atomicity: checks first; then the job, the live set and the lane are written, the event is published last.
 --   A repeat with the same id changes nothing, so the caller may retry after a lost reply.
--- KEYS: 1 job, 2 log, 3 session, 4 live, 5 lanes.
+-- KEYS: 1 job, 2 log, 3 session, 4 live, 5 lanes, 6 seen, 7 creation (the client's
+--   event id; the job's own key where it gave none).
 -- ARGV: 1 response id, 2 tenant, 3 subject, 4 session name, 5 session name as JSON, 6 lane ('' for none),
 --   7 most that may wait in a lane, 8 live time to live (ms), 9 session time to live (ms), 10 envelope, 11 base,
 --   12 request (JSON), 13 settlement record (open JSON object), 14 event channel,
---   15 ids of the turns before (JSON), 16 '1' if the turn is to be stored.
--- Returns: {'queued'} | {'waiting', place in the lane} | {'duplicate'} | {'lane_full'} | {'foreign'}.
+--   15 ids of the turns before (JSON), 16 '1' if the turn is to be stored,
+--   17 digest of the request ('' without an event id), 18 id of a response that is gone: its creation is forgotten,
+--   19 time to live of the presence (ms; 0: never abandoned), 20 abandoned after (s).
+-- Returns: {'known', response id} | {'conflict', response id}: created before with this event id, with the same
+--   request or another | {'queued'} | {'waiting', place in the lane} | {'duplicate'} | {'lane_full'} | {'foreign'}.
 
 --@include _ending
 
 local rid, lane = ARGV[1], ARGV[6]
 if redis.call('EXISTS', KEYS[1]) == 1 then return {'duplicate'} end
+local digest = ARGV[17]
+if digest ~= '' then
+  local known = redis.call('HMGET', KEYS[7], 'response_id', 'digest')
+  if known[1] and known[1] ~= ARGV[18] then
+    return {known[2] == digest and 'known' or 'conflict', known[1]}
+  end
+end
 local owner = redis.call('HMGET', KEYS[3], 'tenant', 'subject')
 if owner[1] and (owner[1] ~= ARGV[2] or owner[2] ~= ARGV[3]) then return {'foreign'} end
 
@@ -29,7 +40,7 @@ local at = now()
 local f = {
   state = held and 'waiting' or 'queued', gen = '0', owner = '', tenant = ARGV[2], subject = ARGV[3],
   session = ARGV[4], session_json = ARGV[5], lane = lane, submitted_at = at, envelope = ARGV[10], base = ARGV[11],
-  request = ARGV[12], record = ARGV[13], chain = ARGV[15], is_stored = ARGV[16],
+  request = ARGV[12], record = ARGV[13], chain = ARGV[15], is_stored = ARGV[16], abandon_s = ARGV[20],
 }
 if not held then f.queued_at = at end
 local flat = {}
@@ -46,6 +57,11 @@ if lane ~= '' then
   redis.call('HSET', KEYS[5], lane, held and (held .. ' ' .. rid) or rid)
   redis.call('PEXPIRE', KEYS[5], ARGV[9])
 end
+if digest ~= '' then
+  redis.call('HSET', KEYS[7], 'response_id', rid, 'digest', digest)
+  redis.call('PEXPIRE', KEYS[7], 2 * ARGV[8])
+end
+if ARGV[19] ~= '0' then redis.call('SET', KEYS[6], '1', 'PX', ARGV[19]) end
 if held then return {'waiting', ahead} end
 
 local frame = created_frame(f)

@@ -18,14 +18,14 @@ class FakeDatabase(Database):
     def __init__(self) -> None:
         # A server of its own: shared with no other test.
         self._client = fakeredis.FakeRedis(server=fakeredis.FakeServer(), protocol=2)
-        self._client.response_callbacks.clear()  # type: ignore[no-untyped-call]  # replies as `Link` gives them
+        self._client.response_callbacks.clear()  # replies as `Link` gives them
 
     def call(self, *args: Argument, timeout_s: float | None = None) -> Awaitable[Any]:
         """Run one command."""
         del timeout_s
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         try:
-            reply.set_result(self._client.execute_command(*args))
+            reply.set_result(self._client.execute_command(*args))  # type: ignore[no-untyped-call]
         except ResponseError as error:
             reply.set_exception(error)
         return reply

@@ -7,7 +7,7 @@ import msgspec
 from andon import keys
 from andon.database import Database
 from andon.frames import DeltaFramer, decode, encode, envelope
-from andon.ids import ANONYMOUS, Principal, ResponseId, SessionName, WorkerId, new_response_id, session_tag
+from andon.ids import ANONYMOUS, Principal, ResponseId, SessionName, WorkerId, new_response_id, session_tag, tag_of
 from andon.pieces import Delta
 from andon.response import Ending, Status, Stop, base, open_object, terminal_frame
 from andon.store import Claimed, Outcome, Refused, Store, Submission, Submitted
@@ -42,7 +42,7 @@ def submission(
 async def submitted(store: Store, *, session: str = "s", lane: str = "") -> ResponseId:
     """Submit a job and return its id."""
     made = submission(session=session, lane=lane)
-    assert await store.submit(made) in {Submitted.QUEUED, Submitted.WAITING}
+    assert (await store.submit(made)).tag in {Submitted.QUEUED, Submitted.WAITING}
     return made.response_id
 
 
@@ -104,7 +104,7 @@ async def types_of(store: Store, response_id: ResponseId) -> list[str]:
 
 async def settlements(store: Store, response_id: ResponseId) -> list[dict[str, Any]]:
     """Read a response's settlement records in its session's outbox."""
-    rows = await store.database.call("XRANGE", keys.outbox(keys.tag_of(response_id)), "-", "+")
+    rows = await store.database.call("XRANGE", keys.outbox(tag_of(response_id)), "-", "+")
     found = []
     for _, fields in rows:
         entry = dict(zip(fields[::2], fields[1::2], strict=True))
@@ -119,6 +119,7 @@ _READS: Final[dict[bytes, tuple[str, tuple[str, ...]]]] = {
     b"set": ("SMEMBERS", ()),
     b"zset": ("ZRANGE", ("0", "-1")),
     b"stream": ("XRANGE", ("-", "+")),
+    b"string": ("MGET", ()),
 }
 
 

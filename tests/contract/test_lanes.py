@@ -1,7 +1,7 @@
 from typing import Any
 
 from andon import keys
-from andon.ids import ResponseId
+from andon.ids import ResponseId, tag_of
 from andon.script import script
 from andon.store import MOST_WAITING_IN_LANE, Store, Submitted
 from tests.contract.jobs import claim, running, settle, snapshot, submission, submitted, types_of
@@ -9,7 +9,7 @@ from tests.contract.jobs import claim, running, settle, snapshot, submission, su
 
 async def promoted(store: Store, rid: ResponseId) -> bytes:
     """Run the promote script itself: its tag is more than the store's yes or no."""
-    tag = keys.tag_of(rid)
+    tag = tag_of(rid)
     reply: list[Any] = await store.database.eval(
         script("promote"), [keys.job(rid), keys.log(rid), keys.lanes(tag)], [rid, 60_000, keys.events(tag)]
     )
@@ -18,7 +18,7 @@ async def promoted(store: Store, rid: ResponseId) -> bytes:
 
 async def lane(store: Store, rid: ResponseId, name: str = "k/a") -> list[str]:
     """Read who holds a lane and who waits in it."""
-    held = await store.database.call("HGET", keys.lanes(keys.tag_of(rid)), name)
+    held = await store.database.call("HGET", keys.lanes(tag_of(rid)), name)
     return held.decode().split() if held else []
 
 
@@ -27,7 +27,7 @@ async def test_only_the_first_of_a_free_lane_is_promoted(store: Store) -> None:
     first, second = await submitted(store, lane="k/a"), await submitted(store, lane="k/a")
     assert await promoted(store, first) == b"not_waiting"
     assert await promoted(store, second) == b"lane_busy"
-    await store.database.call("HSET", keys.lanes(keys.tag_of(second)), "k/a", second)
+    await store.database.call("HSET", keys.lanes(tag_of(second)), "k/a", second)
     assert await promoted(store, second) == b"queued"
     before = await snapshot(store.database)
     assert await promoted(store, second) == b"not_waiting"
@@ -39,7 +39,7 @@ async def test_a_lane_whose_holder_redis_lost_lets_the_waiting_one_go(store: Sto
     """A lane hash that expired before its jobs blocks nobody."""
     await submitted(store, lane="k/a")
     second = await submitted(store, lane="k/a")
-    await store.database.call("DEL", keys.lanes(keys.tag_of(second)))
+    await store.database.call("DEL", keys.lanes(tag_of(second)))
     assert await store.promote(second)
     assert await types_of(store, second) == ["response.created"]
 
@@ -85,12 +85,12 @@ async def test_a_full_lane_has_room_again_after_an_ending(store: Store) -> None:
     job = await running(store, lane="k/a")
     for _ in range(MOST_WAITING_IN_LANE):
         await submitted(store, lane="k/a")
-    assert await store.submit(submission(lane="k/a")) is Submitted.LANE_FULL
+    assert (await store.submit(submission(lane="k/a"))).tag is Submitted.LANE_FULL
     await settle(store, job, 2)
-    assert await store.submit(submission(lane="k/a")) is Submitted.WAITING
+    assert (await store.submit(submission(lane="k/a"))).tag is Submitted.WAITING
 
 
 async def test_sockets_do_not_share_lanes(store: Store) -> None:
     """A `stream_id` belongs to its socket: the same name on another socket is another lane."""
-    assert await store.submit(submission(lane="one/a")) is Submitted.QUEUED
-    assert await store.submit(submission(lane="two/a")) is Submitted.QUEUED
+    assert (await store.submit(submission(lane="one/a"))).tag is Submitted.QUEUED
+    assert (await store.submit(submission(lane="two/a"))).tag is Submitted.QUEUED

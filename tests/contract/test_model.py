@@ -91,14 +91,14 @@ class ScriptsFollowTheMachine(RuleBasedStateMachine):
     def submit(self, lane: str) -> None:
         made = submission(session=self.session, lane=lane)
         busy = bool(lane and self.lanes.get(lane))
-        answer = self.thread.run(self.store.submit(made))
+        answer = self.thread.run(self.store.submit(made)).tag
         job = machine.submit(lane_is_busy=busy)
         assert str(answer) == str(job.state)
         self.jobs[made.response_id] = job
         self.lane_of[made.response_id] = lane
         if lane:
             self.lanes.setdefault(lane, []).append(made.response_id)
-        assert self.thread.run(self.store.submit(made)) == "duplicate"
+        assert self.thread.run(self.store.submit(made)).tag == "duplicate"
 
     @rule(at=index, who=st.integers(0, 2), late=st.booleans())
     def claim(self, at: int, who: int, *, late: bool) -> None:

@@ -134,7 +134,9 @@ async def test_put_never_shortens_the_life_of_the_queue(queue: Queue, real_store
     assert await database.call("TTL", keys.QUEUE) > 400_000
 
 
-async def test_a_cancelled_read_loses_nothing(queue: Queue, other: Queue, real_store: Store, database: Database) -> None:
+async def test_a_cancelled_read_loses_nothing(
+    queue: Queue, other: Queue, real_store: Store, database: Database
+) -> None:
     """What the server handed out to a reader that went away stays pending, and is adopted."""
     reading = asyncio.ensure_future(queue.read(1, block_s=2))
     blocked = ("CLIENT", "LIST", "TYPE", "normal")

@@ -5,7 +5,7 @@ import pytest
 from andon import keys
 from andon.database import Database
 from andon.hint import parse_hint
-from andon.ids import ANONYMOUS
+from andon.ids import ANONYMOUS, tag_of
 from andon.response import Status, Stop
 from andon.store import Refused, StopOutcome, Store
 from andon.subscriber import Subscriber
@@ -52,7 +52,7 @@ async def test_a_stop_of_a_queued_job_settles_it_at_once(store: Store) -> None:
     job = await store.job(rid)
     assert job is not None
     assert (job.state, job.status, job.last, job.request) == ("ended", Status.CANCELLED, 1, None)
-    assert await store.live(keys.tag_of(rid)) == []
+    assert await store.live(tag_of(rid)) == []
     assert await store.claim(rid, WORKER) is Refused.ENDED
 
 
@@ -65,7 +65,7 @@ async def test_a_stop_of_a_waiting_job_gives_it_both_its_events(store: Store) ->
     assert receipt.settled is not None
     assert receipt.next_of_lane is None
     assert await types_of(store, waiting) == ["response.created", "response.incomplete"]
-    assert await store.database.call("HGET", keys.lanes(keys.tag_of(holder)), "k/a") == f"{holder} {last}".encode()
+    assert await store.database.call("HGET", keys.lanes(tag_of(holder)), "k/a") == f"{holder} {last}".encode()
 
 
 async def test_a_stop_of_a_running_job_marks_it(store: Store) -> None:

@@ -1,5 +1,5 @@
 from andon import keys
-from andon.ids import ANONYMOUS, SessionName, new_response_id, session_tag
+from andon.ids import ANONYMOUS, SessionName, new_response_id, session_tag, tag_of
 from andon.store import MOST_WAITING_IN_LANE, Store, Submission, Submitted
 from tests.contract.jobs import STRANGER, log_of, snapshot, submission, submitted
 
@@ -7,7 +7,7 @@ from tests.contract.jobs import STRANGER, log_of, snapshot, submission, submitte
 async def test_an_accepted_response_is_queued_with_its_created_event(store: Store) -> None:
     """`response.created` is number 0, carries the session, and says `queued`."""
     made = submission(session="chat")
-    assert await store.submit(made) is Submitted.QUEUED
+    assert (await store.submit(made)).tag is Submitted.QUEUED
     (created,) = await log_of(store, made.response_id)
     assert (created["type"], created["session"]) == ("response.created", "chat")
     assert created["response"]["status"] == "queued"
@@ -26,7 +26,7 @@ async def test_a_queued_response_stands_in_queue_and_index(store: Store) -> None
     rid = await submitted(store)
     ((_, fields),) = await store.database.call("XRANGE", keys.QUEUE, "-", "+")
     assert fields == [b"job", rid.encode()]
-    assert await store.database.call("ZRANGE", keys.SESSIONS, 0, -1) == [keys.tag_of(rid).encode()]
+    assert await store.database.call("ZRANGE", keys.SESSIONS, 0, -1) == [tag_of(rid).encode()]
 
 
 async def test_a_repeated_submit_changes_nothing_of_the_job(store: Store) -> None:
@@ -34,7 +34,7 @@ async def test_a_repeated_submit_changes_nothing_of_the_job(store: Store) -> Non
     made = submission()
     await store.submit(made)
     before = await snapshot(store.database)
-    assert await store.submit(made) is Submitted.DUPLICATE
+    assert (await store.submit(made)).tag is Submitted.DUPLICATE
     after = await snapshot(store.database)
     assert {name: after[name] for name in after if name != keys.QUEUE} == {
         name: before[name] for name in before if name != keys.QUEUE
@@ -46,7 +46,7 @@ async def test_a_session_of_another_principal_is_foreign(store: Store) -> None:
     rid = await submitted(store)
     other = submission(principal=STRANGER)
     forged = Submission(
-        response_id=new_response_id(keys.tag_of(rid)),
+        response_id=new_response_id(tag_of(rid)),
         principal=STRANGER,
         session=other.session,
         lane="",
@@ -55,19 +55,19 @@ async def test_a_session_of_another_principal_is_foreign(store: Store) -> None:
         request=other.request,
         record=other.record,
     )
-    assert await store.submit(forged) is Submitted.FOREIGN
+    assert (await store.submit(forged)).tag is Submitted.FOREIGN
     assert await store.job(forged.response_id) is None
 
 
 async def test_a_lane_takes_its_bound_and_refuses_the_next(store: Store) -> None:
     """One holds the lane, sixteen wait, the next is told `lane_full` and leaves no job."""
-    assert await store.submit(submission(lane="k/a")) is Submitted.QUEUED
+    assert (await store.submit(submission(lane="k/a"))).tag is Submitted.QUEUED
     for _ in range(MOST_WAITING_IN_LANE):
-        assert await store.submit(submission(lane="k/a")) is Submitted.WAITING
+        assert (await store.submit(submission(lane="k/a"))).tag is Submitted.WAITING
     refused = submission(lane="k/a")
-    assert await store.submit(refused) is Submitted.LANE_FULL
+    assert (await store.submit(refused)).tag is Submitted.LANE_FULL
     assert await store.job(refused.response_id) is None
-    assert await store.submit(submission(lane="k/b")) is Submitted.QUEUED
+    assert (await store.submit(submission(lane="k/b"))).tag is Submitted.QUEUED
 
 
 async def test_a_waiting_response_has_no_event_yet(store: Store) -> None:

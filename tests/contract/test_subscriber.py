@@ -142,7 +142,9 @@ async def test_a_silent_but_living_server_keeps_its_connection(ear: Ear, databas
 
 
 @pytest.mark.parametrize("sharded", [False, True])
-async def test_a_frozen_server_is_noticed_within_the_ping_deadline(own_valkey: EmbeddedValkey, *, sharded: bool) -> None:
+async def test_a_frozen_server_is_noticed_within_the_ping_deadline(
+    own_valkey: EmbeddedValkey, *, sharded: bool
+) -> None:
     """A subscriber that can't hear knows it, and hears again after the thaw."""
     ear = Ear(own_valkey.url, sharded=sharded, timeout_s=PING_EVERY_S)
     async with ear.subscriber.open():
