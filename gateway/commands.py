@@ -1,0 +1,209 @@
+"""Commands: what a client asks for, done.
+
+Owns the obeying of `response.create`, `response.retrieve` and `response.cancel` for one socket, one after another in
+the order in which they came. Does not own the socket: it answers through a callback. Guarantees: every command is
+answered, or raises a RequestError or RetryLaterError that is its answer; a cancel is answered `accepted` only once its
+stops are durable, and `done` within the bound.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, assert_never
+
+import structlog
+
+from andon.errors import (
+    ConflictError,
+    NotFoundError,
+    OverloadedError,
+    RequestError,
+    RetryLaterError,
+    StoreUnavailable,
+)
+from andon.ids import Principal, ResponseId, SessionName, SocketId, new_response_id, session_tag, tag_of
+from andon.protocol import Cancel, Create, Retrieve, cancel_answer, cancel_failed, response_not_found
+from andon.settings import Settings
+from andon.store import MOST_WAITING_IN_LANE, StopOutcome, StopReceipt, Store, Submission, Submittal, Submitted
+from gateway.attachments import Attachments
+from gateway.creation import submission, turns_before
+from gateway.stops import SettledWatch, Stops
+
+_log = structlog.get_logger(__name__)
+
+_SUBMIT_TRIES: Final = 3
+
+
+class Commands:
+    """The commands of one socket."""
+
+    def __init__(
+        self,
+        socket_id: SocketId,
+        *,
+        principal: Principal,
+        session: SessionName,
+        store: Store,
+        stops: Stops,
+        attachments: Attachments,
+        settings: Settings,
+        answer: Callable[[dict[str, Any]], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+        on_cancel: Callable[[bool], None],
+    ) -> None:
+        self._socket_id = socket_id
+        self._principal = principal
+        self._session = session
+        self._tag = session_tag(principal, session)
+        self._store = store
+        self._stops = stops
+        self._attachments = attachments
+        self._settings = settings
+        self._answer = answer
+        self._spawn = spawn
+        # Told False when a cancel was accepted, True when its last answer was given.
+        self._on_cancel = on_cancel
+
+    async def obey(self, command: Create | Cancel | Retrieve) -> None:
+        """Do one command. Raises RequestError or RetryLaterError, which is then its answer."""
+        match command:
+            case Create():
+                await self._create(command)
+            case Cancel():
+                await self._cancel(command)
+            case Retrieve():
+                await self._retrieve(command)
+            case other:
+                assert_never(other)
+
+    # ── create ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _create(self, create: Create) -> None:
+        lanes = self._attachments.busy_lanes()
+        if (create.stream_id or "") not in lanes and len(lanes) >= self._settings.max_lanes:
+            message = f"{len(lanes)} lanes are busy on this socket. Wait for one, or open another socket."
+            raise OverloadedError("websocket_stream_limit_reached", message)
+        chain = await turns_before(create, self._tag, self._store)
+        await self._attachments.hold(self._tag)
+        new = submission(
+            create,
+            new_response_id(self._tag),
+            principal=self._principal,
+            session=self._session,
+            socket_id=self._socket_id,
+            chain=chain,
+            abandon_s=self._settings.abandon_s,
+        )
+        # Before the submit: its first event may be published before its answer is read.
+        attachment = self._attachments.attach(
+            new.response_id,
+            starting_after=-1,
+            abandon_s=new.abandon_s,
+            stream_id=create.stream_id,
+            is_created_here=True,
+        )
+        try:
+            submittal = await self._submit(new)
+        except StoreUnavailable:
+            self._attachments.detach(attachment)
+            if create.event_id is None:
+                # It may have been accepted all the same, and nobody could ask for it again: take it back.
+                self._stops.take_back(new.response_id, self._principal)
+            raise
+        if submittal.tag in {Submitted.QUEUED, Submitted.WAITING, Submitted.DUPLICATE}:
+            attachment.accepted = True
+            return
+        self._attachments.detach(attachment)
+        if submittal.tag is not Submitted.KNOWN:
+            raise _not_submitted(submittal.tag)
+        if submittal.response_id not in self._attachments:
+            await self._retrieve(Retrieve(submittal.response_id, -1, create.event_id))
+
+    async def _submit(self, new: Submission) -> Submittal:
+        submittal = await self._submit_surely(new)
+        if submittal.tag in {Submitted.KNOWN, Submitted.CONFLICT} and not await self._store.exists(
+            submittal.response_id
+        ):
+            # What this event id once created is kept no more: it is a new create.
+            submittal = await self._submit_surely(new, instead_of=submittal.response_id)
+        return submittal
+
+    async def _submit_surely(self, new: Submission, *, instead_of: ResponseId | None = None) -> Submittal:
+        """Submit; again if the answer was lost, for a repeat of the same id changes nothing."""
+        for _ in range(_SUBMIT_TRIES - 1):
+            try:
+                return await self._store.submit(new, instead_of=instead_of)
+            except StoreUnavailable as error:
+                if error.code == "store_full":
+                    raise
+                _log.info("submit.repeated", response=new.response_id, error=str(error))
+        return await self._store.submit(new, instead_of=instead_of)
+
+    # ── retrieve ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _retrieve(self, retrieve: Retrieve) -> None:
+        job = await self._store.job(retrieve.response_id)
+        if job is None or not job.is_owned_by(self._principal):
+            raise response_not_found(retrieve.response_id)
+        await self._attachments.hold(tag_of(retrieve.response_id))
+        attachment = self._attachments.attach(
+            retrieve.response_id, starting_after=retrieve.starting_after, abandon_s=job.abandon_s
+        )
+        attachment.accepted = True
+        attachment.on_missed()
+
+    # ── cancel ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _cancel(self, cancel: Cancel) -> None:
+        targets = await self._targets(cancel)
+        async with contextlib.AsyncExitStack() as stack:
+            watches = await stack.enter_async_context(self._stops.watch(targets))
+            receipts = await self._stops.stop(
+                targets, self._principal, by=self._principal.subject, reason=cancel.reason
+            )
+            if cancel.response_id is not None and receipts[0].outcome is StopOutcome.UNKNOWN:
+                raise response_not_found(cancel.response_id)
+            recorded = [receipt for receipt in receipts if receipt.outcome is StopOutcome.RECORDED]
+            if not recorded:
+                self._answer(cancel_failed("already_ended", "Nothing is left to stop.", cancel.event_id))
+                return
+            self._answer(cancel_answer("response.cancel.accepted", recorded, cancel.event_id))
+            self._on_cancel(False)
+            self._spawn(self._finish_cancel(cancel, recorded, watches, stack.pop_all()))
+
+    async def _finish_cancel(
+        self,
+        cancel: Cancel,
+        recorded: list[StopReceipt],
+        watches: dict[ResponseId, SettledWatch],
+        watching: contextlib.AsyncExitStack,
+    ) -> None:
+        """Say `done` when all is settled, or after the bound with what is known."""
+        try:
+            async with watching:
+                settled = await self._stops.settled(recorded, watches)
+            self._answer(cancel_answer("response.cancel.done", settled, cancel.event_id))
+        finally:
+            self._on_cancel(True)
+
+    async def _targets(self, cancel: Cancel) -> list[ResponseId]:
+        if cancel.response_id is not None:
+            return [cancel.response_id]
+        if cancel.stream_id is None:
+            return await self._store.live(self._tag)
+        if not self._attachments.knows_lane(cancel.stream_id):
+            message = f"No lane {cancel.stream_id!r} on this socket: a lane belongs to the socket that created in it."
+            raise NotFoundError("response_not_found", message, param="stream_id")
+        # Those that wait first: else the stop of the first would give the next its turn.
+        return self._attachments.in_lane(cancel.stream_id)[::-1]
+
+
+def _not_submitted(submitted: Submitted) -> RetryLaterError | RequestError:
+    if submitted is Submitted.LANE_FULL:
+        message = f"{MOST_WAITING_IN_LANE} responses wait in this lane. Wait for one, or use another `stream_id`."
+        return OverloadedError("lane_full", message)
+    if submitted is Submitted.CONFLICT:
+        message = "This `event_id` created another response in this session, with another body. Use a new `event_id`."
+        return ConflictError("idempotency_conflict", message, param="event_id")
+    message = "This session belongs to somebody else. Choose another name."
+    return RequestError("session_not_yours", message, param="session")
