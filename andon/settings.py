@@ -76,6 +76,9 @@ class Settings(BaseModel):
     outbox_bytes: int = Field(
         1024 * 1024, ge=64 * 1024, le=64 * 1024 * 1024, description="Unsent bytes a socket may hold before replay."
     )
+    slow_reader_s: float = Field(
+        30.0, ge=1, le=3600, description="Seconds in which a socket that is behind must take `ANDON_OUTBOX_BYTES`."
+    )
     job_buffer_bytes: int = Field(
         4 * 1024 * 1024, ge=64 * 1024, le=256 * 1024 * 1024, description="Unlogged bytes a job may hold in its worker."
     )

@@ -6,7 +6,6 @@ import contextlib
 import ipaddress
 import socket
 import sys
-from collections.abc import Iterator
 
 import structlog
 import uvicorn
@@ -16,6 +15,8 @@ from andon.errors import StartError
 from andon.logs import configure_logs
 from andon.settings import Settings, load_settings
 from gateway.app import Gateway, create_app
+from gateway.server import DrainingServer
+from gateway.wire import BoundedWebSocketProtocol
 
 _log = structlog.get_logger(__name__)
 
@@ -40,31 +41,17 @@ def main(host: str = "127.0.0.1", port: int = 21100) -> None:
 async def _serve(settings: Settings, listener: socket.socket) -> None:
     # The gateway opens before uvicorn listens: a start that fails says one line, and no socket waits for it.
     async with Gateway(settings).open() as gateway:
-        server = _Server(_config(settings, gateway))
+        server = DrainingServer(_config(settings, gateway), gateway.sockets, drain_s=settings.drain_s)
         host, port = listener.getsockname()[:2]
         _log.info("gateway.ready", host=host, port=port)
         await server.serve(sockets=[listener])
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server, without its raising anew of the signal that it has obeyed: the drain is the end, exit code 0.
-
-    Raised anew, the signal would end the process on the spot, with the gateway's own nest still open.
-    """
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Listen to SIGTERM and SIGINT for as long as the context lasts."""
-        with super().capture_signals():
-            yield
-            self._captured_signals.clear()
 
 
 def _config(settings: Settings, gateway: Gateway) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(gateway),
         http="httptools",
-        ws="websockets-sansio",
+        ws=BoundedWebSocketProtocol,
         ws_max_size=settings.max_frame_bytes,
         ws_ping_interval=settings.ws_ping_interval_s,
         ws_ping_timeout=settings.ws_ping_timeout_s,
@@ -74,7 +61,8 @@ def _config(settings: Settings, gateway: Gateway) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=int(settings.drain_s),
+        # The drain has closed the sockets by then; what is left does not hold up the end.
+        timeout_graceful_shutdown=1,
     )
 
 

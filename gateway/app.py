@@ -18,7 +18,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from andon.database import Database
-from andon.errors import RequestError, StoreUnavailable, error_event
+from andon.errors import RequestError, RetryLaterError, StoreUnavailable, error_event
 from andon.frames import encode
 from andon.ids import ANONYMOUS, SESSION_NAME_MAX_CHARS, SessionName, SessionTag, new_gateway_id, new_session_name
 from andon.lifetime import background
@@ -31,6 +31,7 @@ from andon.sweep import Sweep
 from gateway.hub import Hub
 from gateway.presence import Presence
 from gateway.socket import ClientSocket, OnStop
+from gateway.sockets import Sockets
 from gateway.stops import Stops
 
 _log = structlog.get_logger(__name__)
@@ -56,6 +57,7 @@ class Gateway:
         )
         self._stops = Stops(self._store, self._hub, wait_s=settings.cancel_wait_s, on_settled=self._shipper.note)
         self._presence = Presence(self._store, self._hub)
+        self.sockets = Sockets(slow_reader_s=settings.slow_reader_s)
         self._id = new_gateway_id()
 
     @contextlib.asynccontextmanager
@@ -73,6 +75,7 @@ class Gateway:
                 self._shipper.run(),
                 self._sweep.run(),
                 self._presence.run(),
+                self.sockets.watch(),
             ):
                 yield self
 
@@ -93,6 +96,10 @@ class Gateway:
             body = encode(error_event(error))
             await websocket.send_denial_response(Response(body, error.status, media_type="application/json"))
             return
+        if self.sockets.is_draining:
+            body = encode(error_event(RetryLaterError("restarting", "This replica restarts. Connect again.")))
+            await websocket.send_denial_response(Response(body, 503, media_type="application/json"))
+            return
         await websocket.accept()
         socket = ClientSocket(
             websocket,
@@ -104,7 +111,11 @@ class Gateway:
             stops=self._stops,
             settings=self.settings,
         )
-        await socket.run(first)
+        self.sockets.add(socket)
+        try:
+            await socket.run(first)
+        finally:
+            self.sockets.remove(socket)
 
     async def healthz(self, _: Request) -> Response:
         """`GET /healthz`: the process answers."""
@@ -112,7 +123,11 @@ class Gateway:
 
     async def readyz(self, _: Request) -> Response:
         """`GET /readyz`: Redis answers, and this gateway hears what is published."""
-        checks: dict[str, Any] = {"redis": False, "subscribed": not self._hub.deaf}
+        checks: dict[str, Any] = {
+            "redis": False,
+            "subscribed": not self._hub.deaf,
+            "taking_sockets": not self.sockets.is_draining,
+        }
         try:
             checks["redis"] = await self._database.call("PING") == b"PONG"
         except (StoreUnavailable, RedisError) as error:

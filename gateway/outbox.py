@@ -19,6 +19,10 @@ class Outbox:
         # Code and reason, once decided: sent after all frames.
         self.closing: tuple[int, str] | None = None
         self._ready = asyncio.Event()
+        # Loop time since which the socket has been behind, and what it has taken since: a slow reader is one that
+        # takes less than the whole bound in a while.
+        self._behind_since: float | None = None
+        self._taken_since = 0
 
     @property
     def has_room(self) -> bool:
@@ -35,13 +39,26 @@ class Outbox:
         if self.closing is None:
             self._frames.append(frame)
             self._bytes += len(frame)
+            if self._behind_since is None and self._bytes >= self._most_bytes:
+                self._behind_since, self._taken_since = asyncio.get_running_loop().time(), 0
             self._ready.set()
+
+    def is_too_slow(self, now: float, slow_reader_s: float) -> bool:
+        """Tell whether the reader was behind for so long, and took less than the whole bound meanwhile."""
+        return self._behind_since is not None and now - self._behind_since > slow_reader_s
 
     def close(self, code: int, reason: str) -> None:
         """Decide the close; it is sent after the frames that are queued. The first decision stays."""
         if self.closing is None:
             self.closing = (code, reason)
             self._ready.set()
+
+    def drop_and_close(self, code: int, reason: str) -> None:
+        """Decide the close and drop what is queued: the reader does not take it."""
+        if self.closing is None:
+            self._frames.clear()
+            self._bytes = 0
+            self.close(code, reason)
 
     async def get(self) -> bytes | None:
         """Wait for the next frame; None when the close is next."""
@@ -52,4 +69,10 @@ class Outbox:
             await self._ready.wait()
         frame = self._frames.popleft()
         self._bytes -= len(frame)
+        if self._behind_since is not None:
+            self._taken_since += len(frame)
+            if not self._frames:
+                self._behind_since = None
+            elif self._taken_since >= self._most_bytes:
+                self._behind_since, self._taken_since = asyncio.get_running_loop().time(), 0
         return frame

@@ -17,7 +17,7 @@ from typing import Any, Final
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from andon.closecodes import STOPPED_REASON, CloseCode
+from andon.closecodes import CLOSE_CODES, STOPPED_REASON, CloseCode
 from andon.errors import OverloadedError, RequestError, RetryLaterError, error_event
 from andon.frames import encode
 from andon.ids import Principal, SessionName, new_socket_id
@@ -128,6 +128,13 @@ class ClientSocket:
     def close(self, code: CloseCode, reason: str) -> None:
         """Close the socket after what is queued for it."""
         self._outbox.close(code, reason)
+
+    def close_if_too_slow(self, now: float, slow_reader_s: float) -> None:
+        """Close a reader that is too far behind for too long; it can reconnect and retrieve."""
+        if self._outbox.closing is None and self._outbox.is_too_slow(now, slow_reader_s):
+            self._log.info("socket.too_slow")
+            reason, _, _ = CLOSE_CODES[CloseCode.TOO_SLOW]
+            self._outbox.drop_and_close(CloseCode.TOO_SLOW, reason)
 
     async def _close_crashed(self) -> None:
         if self._websocket.application_state is WebSocketState.CONNECTED:

@@ -1,0 +1,83 @@
+"""Sockets: all sockets of this gateway.
+
+Owns what is done to many at once: the drain, which spreads its closes so that a fleet does not reconnect in one second,
+and the watch for readers that are too slow.
+"""
+
+import asyncio
+import random
+from typing import Final
+
+import structlog
+
+from andon.closecodes import CLOSE_CODES, CloseCode
+from gateway.socket import ClientSocket
+
+_log = structlog.get_logger(__name__)
+
+_WATCH_EVERY_S: Final = 0.5
+_SPREAD: Final = 0.8  # of the drain's time; the rest is for the closing handshakes
+
+
+class Sockets:
+    """The accepted sockets, and whether another is taken."""
+
+    def __init__(self, *, slow_reader_s: float) -> None:
+        self._slow_reader_s = slow_reader_s
+        self._sockets: set[ClientSocket] = set()
+        self.is_draining = False
+        self._left = asyncio.Event()
+
+    def __len__(self) -> int:
+        """Return how many sockets are open."""
+        return len(self._sockets)
+
+    def add(self, socket: ClientSocket) -> None:
+        """Count a socket in; one that comes while draining is told to go elsewhere at once."""
+        self._sockets.add(socket)
+        if self.is_draining:
+            _restart(socket)
+
+    def remove(self, socket: ClientSocket) -> None:
+        """Count a socket out."""
+        self._sockets.discard(socket)
+        self._left.set()
+
+    async def watch(self) -> None:
+        """Close readers that are too slow, for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_WATCH_EVERY_S)
+            for socket in tuple(self._sockets):
+                socket.close_if_too_slow(loop.time(), self._slow_reader_s)
+
+    async def drain(self, within_s: float) -> None:
+        """Close every socket with 1012, spread over the time; return when all are gone, or the time is over."""
+        self.is_draining = True
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within_s
+        sockets = list(self._sockets)
+        random.shuffle(sockets)
+        _log.info("drain.begun", sockets=len(sockets), drain_s=within_s)
+        for left, socket in zip(range(len(sockets), 0, -1), sockets, strict=True):
+            _restart(socket)
+            pause_s = (deadline - within_s * (1 - _SPREAD) - loop.time()) / left
+            if left > 1 and pause_s > 0:
+                await asyncio.sleep(min(pause_s, _LONGEST_PAUSE_S))
+        while self._sockets and loop.time() < deadline:
+            self._left.clear()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._left.wait()
+            except TimeoutError:
+                break
+        _log.info("drain.ended", sockets=len(self._sockets))
+
+
+# A few sockets need not take the whole time.
+_LONGEST_PAUSE_S: Final = 0.2
+
+
+def _restart(socket: ClientSocket) -> None:
+    reason, _, _ = CLOSE_CODES[CloseCode.RESTARTING]
+    socket.close(CloseCode.RESTARTING, reason)
