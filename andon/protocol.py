@@ -44,9 +44,12 @@ class Cancel(msgspec.Struct, frozen=True):
 
 
 class Retrieve(msgspec.Struct, frozen=True):
-    """`response.retrieve`: replay from the log, then live. `starting_after` -1: from the first event."""
+    """`response.retrieve`: replay from the log, then live. `starting_after` -1: from the first event.
 
-    response_id: ResponseId
+    `response_id` None: every live response of the session, each from its first event.
+    """
+
+    response_id: ResponseId | None
     starting_after: int
     event_id: str | None
 
@@ -134,7 +137,7 @@ def _parse_event(event: dict[str, Any], event_id: str | None) -> Command:
         case "response.cancel":
             return _parse_cancel(event, event_id)
         case "response.retrieve":
-            return Retrieve(required_response_id(event.get("response_id")), _starting_after(event), event_id)
+            return _parse_retrieve(event, event_id)
         case "ping":
             return Ping(event_id)
         case "response.steer":
@@ -199,6 +202,16 @@ def _parse_cancel(event: dict[str, Any], event_id: str | None) -> Cancel:
         message = "Give `response_id` or `stream_id`, or neither (every live response of the session)."
         raise RequestError("invalid_value", message, param="stream_id")
     return Cancel(response_id, stream_id, reason, event_id)
+
+
+def _parse_retrieve(event: dict[str, Any], event_id: str | None) -> Retrieve:
+    starting_after = _starting_after(event)
+    if event.get("response_id") is not None:
+        return Retrieve(required_response_id(event["response_id"]), starting_after, event_id)
+    if starting_after != -1:
+        message = "`starting_after` is a number within one response: give its `response_id` too."
+        raise RequestError("missing_required_parameter", message, param="response_id")
+    return Retrieve(None, -1, event_id)
 
 
 def required_response_id(value: Any) -> ResponseId:
@@ -278,6 +291,11 @@ def cancel_failed(code: str, message: str, event_id: str | None) -> dict[str, An
     """Shape `response.cancel.failed`: nothing was left to stop. Never an `error`: that would end an SDK's lane."""
     error = {"type": "invalid_request_error", "code": code, "message": message, "param": None}
     return with_event_id({"type": "response.cancel.failed", "code": code, "error": error}, event_id)
+
+
+def live_answer(response_ids: list[ResponseId], event_id: str | None) -> dict[str, Any]:
+    """Shape `response.retrieve.accepted`: what is live in the session, and follows."""
+    return with_event_id({"type": "response.retrieve.accepted", "response_ids": response_ids}, event_id)
 
 
 def steer_failed(steer: Steer) -> dict[str, Any]:

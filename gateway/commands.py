@@ -22,7 +22,7 @@ from andon.errors import (
     StoreUnavailable,
 )
 from andon.ids import Principal, ResponseId, SessionName, SocketId, new_response_id, session_tag, tag_of
-from andon.protocol import Cancel, Create, Retrieve, cancel_answer, cancel_failed, response_not_found
+from andon.protocol import Cancel, Create, Retrieve, cancel_answer, cancel_failed, live_answer, response_not_found
 from andon.settings import Settings
 from andon.store import MOST_WAITING_IN_LANE, StopOutcome, StopReceipt, Store, Submission, Submittal, Submitted
 from gateway.attachments import Attachments
@@ -117,7 +117,7 @@ class Commands:
         if submittal.tag is not Submitted.KNOWN:
             raise _not_submitted(submittal.tag)
         if submittal.response_id not in self._attachments:
-            await self._retrieve(Retrieve(submittal.response_id, -1, create.event_id))
+            await self._follow(submittal.response_id, -1)
 
     async def _submit(self, new: Submission) -> Submittal:
         submittal = await self._submit_surely(new)
@@ -142,15 +142,26 @@ class Commands:
     # ── retrieve ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _retrieve(self, retrieve: Retrieve) -> None:
-        job = await self._store.job(retrieve.response_id)
+        if retrieve.response_id is not None:
+            if not await self._follow(retrieve.response_id, retrieve.starting_after):
+                raise response_not_found(retrieve.response_id)
+            return
+        live = await self._store.live(self._tag)
+        self._answer(live_answer(live, retrieve.event_id))
+        for response_id in live:
+            if response_id not in self._attachments:
+                await self._follow(response_id, -1)
+
+    async def _follow(self, response_id: ResponseId, starting_after: int) -> bool:
+        """Attach to a response that exists; False if there is none for this caller."""
+        job = await self._store.job(response_id)
         if job is None or not job.is_owned_by(self._principal):
-            raise response_not_found(retrieve.response_id)
-        await self._attachments.hold(tag_of(retrieve.response_id))
-        attachment = self._attachments.attach(
-            retrieve.response_id, starting_after=retrieve.starting_after, abandon_s=job.abandon_s
-        )
+            return False
+        await self._attachments.hold(tag_of(response_id))
+        attachment = self._attachments.attach(response_id, starting_after=starting_after, abandon_s=job.abandon_s)
         attachment.accepted = True
         attachment.on_missed()
+        return True
 
     # ── cancel ───────────────────────────────────────────────────────────────────────────────────────────────────
 
