@@ -80,11 +80,11 @@ class Gateway:
                 yield self
 
     async def _audit(self) -> None:
-        """Let every attachment look at the log now and then: the last resort if a published ending was lost."""
+        """Let silent listeners look at the log now and then: the last resort if a published ending was lost."""
         while True:
             await asyncio.sleep(self.settings.lease_s)
             for listener in self._hub.listeners():
-                listener.on_missed()
+                listener.on_audit()
 
     # ── endpoints ────────────────────────────────────────────────────────────────────────────────────────────────
 

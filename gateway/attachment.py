@@ -62,6 +62,8 @@ class Attachment:
         # Something was published, or may have been missed, since the filling task last read.
         self._behind = False
         self._closed = False
+        # Whether a batch came since the last audit.
+        self._heard = False
         # Set once the submit was answered: only what was accepted can be lost.
         self.accepted = False
 
@@ -72,6 +74,7 @@ class Attachment:
 
     def on_batch(self, batch: Batch) -> None:
         """Forward a published batch, or note that the log must be read."""
+        self._heard = True
         if self._closed:
             return
         if self._filling is not None or not self._outbox.has_room:
@@ -86,6 +89,12 @@ class Attachment:
     def on_missed(self) -> None:
         """Read the log: batches may have been missed."""
         self._fill()
+
+    def on_audit(self) -> None:
+        """Read the log if nothing was heard since the last audit: a published ending may have been lost."""
+        if not self._heard:
+            self._fill()
+        self._heard = False
 
     def on_drained(self) -> None:
         """Go on reading the log: the socket has room again."""

@@ -33,6 +33,10 @@ class Listener(Protocol):
         """Batches may have been missed: read the log."""
         ...
 
+    def on_audit(self) -> None:
+        """Read the log if nothing was heard since the last audit."""
+        ...
+
 
 class Hub:
     """Session channels in, listeners out."""
@@ -50,7 +54,8 @@ class Hub:
         )
         # How many hold each session's channel; at none it is unsubscribed.
         self._holds: Counter[SessionTag] = Counter()
-        self._listeners: dict[ResponseId, set[Listener]] = {}
+        # By channel and response: a message, and a confirmation, look at those of their own session only.
+        self._listeners: dict[str, dict[ResponseId, set[Listener]]] = {}
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator["Hub"]:
@@ -80,19 +85,25 @@ class Hub:
 
     def add(self, response_id: ResponseId, listener: Listener) -> None:
         """Let a listener follow a response."""
-        self._listeners.setdefault(response_id, set()).add(listener)
+        session = self._listeners.setdefault(keys.events(tag_of(response_id)), {})
+        session.setdefault(response_id, set()).add(listener)
 
     def remove(self, response_id: ResponseId, listener: Listener) -> None:
         """End a listener's following."""
-        listeners = self._listeners.get(response_id)
-        if listeners is not None:
-            listeners.discard(listener)
-            if not listeners:
-                del self._listeners[response_id]
+        channel = keys.events(tag_of(response_id))
+        session = self._listeners.get(channel, {})
+        listeners = session.get(response_id, set())
+        listeners.discard(listener)
+        if not listeners:
+            session.pop(response_id, None)
+        if not session:
+            self._listeners.pop(channel, None)
 
     def listeners(self) -> list[Listener]:
         """List every listener: the audit tells them all to look at the log."""
-        return [listener for listeners in self._listeners.values() for listener in listeners]
+        return [
+            listener for session in self._listeners.values() for listeners in session.values() for listener in listeners
+        ]
 
     def _on_message(self, channel: str, message: bytes) -> None:
         try:
@@ -100,11 +111,10 @@ class Hub:
         except (ContractError, ValueError) as error:
             _log.warning("hub.foreign_message", channel=channel, error=str(error))
             return
-        for listener in tuple(self._listeners.get(batch.response_id, ())):
+        for listener in tuple(self._listeners.get(channel, {}).get(batch.response_id, ())):
             listener.on_batch(batch)
 
     def _on_confirmed(self, channel: str) -> None:
-        for response_id, listeners in list(self._listeners.items()):
-            if keys.events(tag_of(response_id)) == channel:
-                for listener in tuple(listeners):
-                    listener.on_missed()
+        for listeners in list(self._listeners.get(channel, {}).values()):
+            for listener in tuple(listeners):
+                listener.on_missed()

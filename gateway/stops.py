@@ -49,6 +49,10 @@ class SettledWatch:
         """Take note that an ending may have been missed."""
         self.changed.set()
 
+    def on_audit(self) -> None:
+        """Look once more."""
+        self.changed.set()
+
 
 class Stops:
     """Stops that this gateway was asked for."""

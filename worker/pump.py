@@ -28,6 +28,7 @@ _BACKOFF_FIRST_S: Final = 0.25
 _BACKOFF_MOST_S: Final = 8.0
 # A server's wish that is longer than this is no wish to be asked again within this request.
 _RETRY_AFTER_MOST_S: Final = 30.0
+_UNANSWERED: Final = frozenset({Cause.UPSTREAM_TIMEOUT, Cause.UPSTREAM_CUT, Cause.UPSTREAM_GARBAGE})
 _CRASHED: Final = Failure(
     "server_error", Cause.INTERNAL, "The worker failed while it read the model. Create the response again."
 )
@@ -134,7 +135,10 @@ class Pump:
                 if self._is_stopping():
                     return
                 if not error.retryable or attempt >= self._retries:
-                    self._hand_on([Finish("failed", {}, None, failure=error.failure)])
+                    # A request that was refused before its first event costs nothing, and the upstream said so; what
+                    # it made of one whose answer never came is not known.
+                    usage = None if error.failure.cause in _UNANSWERED else {}
+                    self._hand_on([Finish("failed", {}, usage, failure=error.failure)])
                     return
                 delay_s = _delay_s(attempt, error.retry_after_s)
                 _log.info("upstream.retry", cause=error.failure.cause, attempt=attempt, delay_s=round(delay_s, 3))
