@@ -28,15 +28,20 @@ READY := $(VENV)/.andon-ready
 WHICH := import sys; print(sys.version, sys.base_prefix)
 
 # An environment of another directory (copied, moved) imports that one's sources; one of another Python than the one
-# asked for is not what was asked for: both are made anew.
+# asked for is not what was asked for. Both are made anew; any other is only brought up to date.
+ANEW :=
 ifneq ($(wildcard $(READY)),)
 ifneq ($(shell cat $(READY)),$(CURDIR))
-.PHONY: $(READY)
-else ifneq ($(PYTHON),)
+ANEW := yes
+endif
+endif
+ifneq ($(PYTHON),)
 ifneq ($(shell $(PYTHON) -c '$(WHICH)' 2>&1),$(shell $(PY) -c '$(WHICH)' 2>&1))
+ANEW := yes
+endif
+endif
+ifneq ($(ANEW),)
 .PHONY: $(READY)
-endif
-endif
 endif
 
 .PHONY: help venv test lint types contracts check run demo real format lock clean
@@ -79,26 +84,31 @@ format: $(READY) ## Format, and mend what the linter can
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
 
-# `exec` and not `$(PYTHON)`: the choice is made by running each, since a shim on the PATH may stand for nothing.
-# 3.14 and later come last: not every dependency has a wheel for them.
-$(READY): pyproject.toml constraints.txt Makefile
-	@set -e; \
-	python='$(PYTHON)'; \
-	for try in $(if $(PYTHON),,$(PY) python3 python3.13 python3.12 python3.11 python); do \
-		if [ -z "$$python" ] && "$$try" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
-			2>/dev/null; then python=$$try; fi; \
-	done; \
-	python=$${python:-python3}; \
-	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
-		|| { echo "Andon needs Python 3.11 or later, and $$python is not: make PYTHON=/path/to/python3.13 ..." >&2; exit 1; }; \
-	python=$$("$$python" -c 'import sys; print(getattr(sys, "_base_executable", sys.executable))'); \
-	echo "setting up $(VENV) with $$("$$python" -V) (about half a minute) ..."; \
-	"$$python" -m venv --clear '$(VENV)' \
-		|| { echo "$$python can't make virtual environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; \
-	$(PY) -m pip install --quiet --constraint constraints.txt pip; \
-	$(PY) -m pip install --quiet --constraint constraints.txt --build-constraint constraints.txt \
-		--editable '.[embedded]' --group test --group lint; \
-	printf '%s\n' '$(CURDIR)' > $@
+# The choice is made by running each: a shim on the PATH may stand for nothing. 3.14 and later come last, since not
+# every dependency has a wheel for them.
+define MAKE_ENVIRONMENT
+set -e; \
+python='$(PYTHON)'; \
+for try in python3 python3.13 python3.12 python3.11 python; do \
+	if [ -z "$$python" ] && "$$try" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+		2>/dev/null; then python=$$try; fi; \
+done; \
+python=$${python:-python3}; \
+"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	|| { echo "Andon needs Python 3.11 or later, and $$python is not: make PYTHON=/path/to/python3.13 ..." >&2; exit 1; }; \
+python=$$("$$python" -c 'import sys; print(sys._base_executable or sys.executable)'); \
+echo "making $(VENV) with $$("$$python" -V) (about a minute) ..."; \
+"$$python" -m venv --clear '$(VENV)' \
+	|| { echo "$$python made no virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+endef
+
+$(READY): pyproject.toml constraints.txt
+	@if [ -n '$(ANEW)' ] || ! $(PY) -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+		$(MAKE_ENVIRONMENT); fi
+	@$(PY) -m pip install --quiet --constraint constraints.txt pip
+	@$(PY) -m pip install --quiet --constraint constraints.txt --build-constraint constraints.txt \
+		--editable '.[embedded]' --group test --group lint
+	@printf '%s\n' '$(CURDIR)' > $@
 
 # The pins: what a fresh install resolves to on each of these, together, and what only some need: the build's own
 # requirements, and async-timeout, which redis wants on Python 3.11.0 to 3.11.2 (Debian 12).

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -38,10 +37,10 @@ async def chat_stack(_shared_chat_stack: Stack) -> AsyncIterator[Stack]:
 
 
 @pytest.fixture
-def own_stack(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[Stack]]:
+def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AbstractAsyncContextManager[Stack]]:
     """Make a stack of the test's own, whose processes it may end and whose settings it chooses."""
 
     def make(*, gateways: int = 2, workers: int = 1, **env: str) -> Stack:
-        return Stack(tmp_path, gateways=gateways, workers=workers, env=env)
+        return Stack(tmp_path_factory.mktemp("own-stack"), gateways=gateways, workers=workers, env=env)
 
     return make

@@ -137,7 +137,7 @@ class Pump:
                 if not error.retryable or attempt >= self._retries:
                     # A request that was refused before its first event costs nothing, and the upstream said so; what
                     # it made of one whose answer never came is not known.
-                    usage = None if error.failure.cause in _UNANSWERED else {}
+                    usage: dict[str, Any] | None = None if error.failure.cause in _UNANSWERED else {}
                     self._hand_on([Finish("failed", {}, usage, failure=error.failure)])
                     return
                 delay_s = _delay_s(attempt, error.retry_after_s)

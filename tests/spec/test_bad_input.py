@@ -1,8 +1,8 @@
 """Bad input gets a clear error and loses nothing: the socket, and what runs on it, go on."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,12 +15,12 @@ from andon.ids import ANONYMOUS, SessionName, new_response_id, session_tag
 from tests.stack.client import Client, Event
 from tests.stack.prompt import Prompt
 from tests.stack.shape import check_frame, check_responses
-from tests.stack.stack import Stack
+from tests.stack.stack import UVICORN_DENIAL, Stack
 
 _BURST = 10_000
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def _running(stack: Stack) -> AsyncIterator[Client]:
     """Give a socket with a response running on it; afterwards it, and a new one, must have come out whole."""
     running, after = Prompt(tokens=30), Prompt(rate=0)
@@ -91,7 +91,7 @@ async def test_a_missing_type_is_named(stack: Stack) -> None:
         ({"model": 7, "input": "x"}, "model"),
         ({"model": "", "input": "x"}, "model"),
         ({"model": "sim", "input": 7}, "input"),
-        ({"model": "sim", "input": [7]}, "input[...]"),
+        ({"model": "sim", "input": [7]}, "input[0]"),
         ({"model": "sim", "input": "x", "tools": {}}, "tools"),
         ({"model": "sim", "input": "x", "metadata": "x"}, "metadata"),
         ({"model": "sim", "input": "x", "metadata": {"a": 1}}, "metadata[...]"),
@@ -198,10 +198,8 @@ async def test_a_frame_that_is_too_large_closes_with_1009_and_stops_nothing(stac
     prompt = Prompt(tokens=30)
     async with stack.connect(0) as client:
         response_id = await client.start(prompt.body)
-        try:
+        with contextlib.suppress(ConnectionClosed):  # the server closes as soon as it has read the length
             await client.send_raw(" " * (4 * 1024 * 1024 + 1))
-        except ConnectionClosed:
-            pass  # the server closes as soon as it has read the length
         code, _ = await client.closed()
         assert code == 1009
     async with stack.connect(1, response_id=response_id) as viewer:
@@ -267,6 +265,7 @@ def _answers(events: list[Event]) -> int:
 )  # fmt: skip
 async def test_a_bad_query_is_refused_before_the_socket_opens(stack: Stack, query: dict[str, str], param: str) -> None:
     """The handshake is answered by HTTP 400 (404 for an id that can't be) and the same JSON as an error event."""
+    stack.expect_log(UVICORN_DENIAL)
     url = f"{stack.gateways[0].url}?{urlencode(query)}"
     with pytest.raises(InvalidStatus) as refused:
         async with connect(url, proxy=None):

@@ -30,11 +30,9 @@ def api(request: pytest.FixtureRequest) -> Api:
 
 
 @pytest.fixture
-def upstream(request: pytest.FixtureRequest, api: Api) -> Stack:
+def upstream(api: Api, stack: Stack, chat_stack: Stack) -> Stack:
     """Lend the shared stack that asks the model server through this API."""
-    found = request.getfixturevalue("stack" if api == "responses" else "chat_stack")
-    assert isinstance(found, Stack)
-    return found
+    return stack if api == "responses" else chat_stack
 
 
 def _told(output: list[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -108,7 +106,7 @@ async def test_a_failed_answer_keeps_the_text_so_far(upstream: Stack, api: Api, 
 
 
 @pytest.mark.parametrize("model", ["sim", "sim-reasoning", "sim-tools"])
-async def test_an_answer_cut_by_its_limit_is_incomplete_and_says_why(upstream: Stack, api: Api, model: str) -> None:
+async def test_an_answer_cut_by_its_limit_is_incomplete_and_says_why(upstream: Stack, model: str) -> None:
     """`max_output_tokens` ends as `response.incomplete`, status `incomplete`, with the reason; it is no stop."""
     prompt = Prompt(model=model, tokens=40, rate=0)
     async with upstream.connect() as client:

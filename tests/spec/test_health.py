@@ -1,20 +1,22 @@
 """Health: what a load balancer is told."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 from tests.stack.prompt import Prompt
 from tests.stack.stack import Gateway, Stack
 
+_SEEN_S = 15.0
+
 
 async def _ready(gateway: Gateway, status: int) -> dict[str, object]:
     """Ask `/readyz` until it answers with this status; return its body."""
-    for _ in range(500):
-        reply = await gateway.get("/readyz")
-        if reply.status_code == status:
-            body: dict[str, object] = reply.json()
-            return body
-    raise AssertionError(f"/readyz still answers {reply.status_code}: {reply.text}")
+    async with asyncio.timeout(_SEEN_S):
+        while (reply := await gateway.get("/readyz")).status_code != status:
+            pass
+    body: dict[str, object] = reply.json()
+    return body
 
 
 async def test_a_running_gateway_is_healthy_and_ready(stack: Stack) -> None:
@@ -23,7 +25,10 @@ async def test_a_running_gateway_is_healthy_and_ready(stack: Stack) -> None:
         assert (await gateway.get("/healthz")).status_code == 200
         reply = await gateway.get("/readyz")
         assert reply.status_code == 200
-        assert reply.json() == {"status": "ready", "redis": True, "subscribed": True}
+        body = reply.json()
+        assert body.pop("status") == "ready"
+        assert {"redis", "subscribed"} <= body.keys()
+        assert all(check is True for check in body.values())
 
 
 async def test_a_gateway_without_redis_is_alive_but_not_ready_until_it_is_back(

@@ -5,7 +5,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
-from openai.lib.responses_websocket import AsyncResponsesWebSocketSession, ResponsesWebSocketError
+from openai.lib.responses_websocket import (
+    AsyncResponsesWebSocketSession,
+    ResponsesWebSocketError,
+    ResponsesWebSocketLimits,
+)
 from openai.types.responses import (
     ResponseCompletedEvent,
     ResponseCreatedEvent,
@@ -17,7 +21,11 @@ from pydantic import TypeAdapter
 from websockets.exceptions import InvalidStatus
 
 from tests.stack.prompt import Prompt
-from tests.stack.stack import Stack
+from tests.stack.stack import UVICORN_DENIAL, Stack
+
+_LIMITS = ResponsesWebSocketLimits(
+    max_lanes=8, max_events_per_lane=5000, max_events=10_000, max_bytes_per_lane=2**24, max_bytes=2**25
+)
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +80,7 @@ async def test_its_cancel_ends_the_iteration_cleanly(sdk: AsyncOpenAI, stack: St
             elif isinstance(event, ResponseTextDeltaEvent):
                 deltas += 1
                 if deltas == 3:
-                    await connection.send({"type": "response.cancel", "response_id": response_id})  # type: ignore[arg-type,misc,typeddict-item]
+                    await connection.send({"type": "response.cancel", "response_id": response_id})  # type: ignore[arg-type]
             elif isinstance(event, ResponseIncompleteEvent):
                 ending = event
     assert ending is not None
@@ -91,7 +99,7 @@ async def test_its_lanes_run_side_by_side_and_one_is_stopped(sdk: AsyncOpenAI) -
     stopped, whole = Prompt(tokens=2000, rate=100), Prompt(tokens=60, rate=100)
     async with (
         sdk.responses.connect(extra_query={"on_stop": "keep"}) as connection,
-        AsyncResponsesWebSocketSession(connection) as session,
+        AsyncResponsesWebSocketSession(connection, limits=_LIMITS) as session,
     ):
         first, second = session.lane("first"), session.lane("second")
         to_event: TypeAdapter[ResponsesClientEvent] = TypeAdapter(ResponsesClientEvent)
@@ -99,7 +107,7 @@ async def test_its_lanes_run_side_by_side_and_one_is_stopped(sdk: AsyncOpenAI) -
             await lane.send(to_event.validate_python({"type": "response.create", **prompt.body}))
         while not isinstance(await first.recv(), ResponseTextDeltaEvent):
             pass
-        await connection.send({"type": "response.cancel", "stream_id": "first"})  # type: ignore[arg-type,misc,typeddict-item]
+        await connection.send({"type": "response.cancel", "stream_id": "first"})  # type: ignore[arg-type]
         cancelled = await first.get_final_response()
         completed = await second.get_final_response()
     assert cancelled.status == "cancelled"
@@ -110,7 +118,10 @@ async def test_its_lanes_run_side_by_side_and_one_is_stopped(sdk: AsyncOpenAI) -
 
 async def test_an_error_of_a_create_ends_the_wait_of_its_lane(sdk: AsyncOpenAI) -> None:
     """A refused create of a named lane is that lane's error, so its `get_final_response()` does not hang."""
-    async with sdk.responses.connect() as connection, AsyncResponsesWebSocketSession(connection) as session:
+    async with (
+        sdk.responses.connect() as connection,
+        AsyncResponsesWebSocketSession(connection, limits=_LIMITS) as session,
+    ):
         lane = session.lane("work")
         await lane.send({"type": "response.create", "model": "sim", "input": "hello", "background": True})
         with pytest.raises(ResponsesWebSocketError) as refused:
@@ -133,8 +144,9 @@ async def test_it_resumes_by_the_query_that_its_reconnect_hook_may_change(sdk: A
     assert first.delta == last
 
 
-async def test_a_refused_handshake_raises_at_once(sdk: AsyncOpenAI) -> None:
+async def test_a_refused_handshake_raises_at_once(sdk: AsyncOpenAI, stack: Stack) -> None:
     """A bad query parameter is HTTP 400 with the error's JSON, which the SDK raises as it is."""
+    stack.expect_log(UVICORN_DENIAL)
     with pytest.raises(InvalidStatus) as refused:
         async with sdk.responses.connect(extra_query={"on_stop": "never"}):
             pass

@@ -19,6 +19,7 @@ _NOTHING_USED = {
     "source": "upstream",
 }
 _LONG_S = 25.0  # longer than any wait of these tests, and a back-off that the worker still takes
+_BEFORE_THE_BEAT_S = 1.0
 _OwnStack = Callable[..., AbstractAsyncContextManager[Stack]]
 
 
@@ -81,6 +82,9 @@ async def test_a_stop_before_the_first_token_closes_the_silent_upstream(
         assert await creator.closed() == (1000, "stopped")
         record = await stack.meter.ended(prompt.key)
         assert record.client_closed
+        assert record.closed_at is not None
+        # By the published hint: nothing is appended whose answer could tell, and the beat comes later than this.
+        assert record.closed_at - response["stop"]["requested_at"] < _BEFORE_THE_BEAT_S
         assert record.tokens_generated == 0
         check_responses(creator)
 

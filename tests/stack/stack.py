@@ -29,6 +29,9 @@ from .simulator import Meter
 
 _LOG_TAIL_CHARS = 3000
 
+# uvicorn's websockets-sansio says this, at level error, of every handshake that was refused with an HTTP response.
+UVICORN_DENIAL = "ASGI callable returned without completing handshake."
+
 
 class Gateway(Process):
     """A gateway; `port` is known once it is ready."""
@@ -68,7 +71,7 @@ class Stack:
         self.gateways: list[Gateway] = []
         self.workers: list[Process] = []
         # Every process that was started, those that have ended included.
-        self._processes: list[Process] = []
+        self.processes: list[Process] = []
         # Words in log lines of level error that a test has declared.
         self._expected: set[str] = set()
         # How much of each log `check_quiet` has judged.
@@ -80,19 +83,19 @@ class Stack:
 
     async def start_gateway(self, *, port: int = 0, **env: str) -> Gateway:
         """Start one more gateway, wait until it is ready, and return it."""
-        name = f"gateway-{len(self._processes)}"
+        name = f"gateway-{len(self.processes)}"
         argv = [sys.executable, "-m", "gateway", "--port", str(port)]
         gateway = Gateway(name, argv, self.environment(**env), self._logs)
-        self._processes.append(gateway)
+        self.processes.append(gateway)
         gateway.port = (await gateway.ready("gateway.ready"))["port"]
         self.gateways.append(gateway)
         return gateway
 
     async def start_worker(self, **env: str) -> Process:
         """Start one more worker, wait until it is ready, and return it."""
-        name = f"worker-{len(self._processes)}"
+        name = f"worker-{len(self.processes)}"
         worker = Process(name, [sys.executable, "-m", "worker"], self.environment(**env), self._logs)
-        self._processes.append(worker)
+        self.processes.append(worker)
         await worker.ready("worker.ready")
         self.workers.append(worker)
         return worker
@@ -122,8 +125,8 @@ class Stack:
 
     async def check_quiet(self) -> None:
         """Assert that no fault has shown since the last look: what a test on a shared stack is held to."""
-        found = [*faults.unexpected_ends(self._processes), *await self._open_upstreams()]
-        for process in self._processes:
+        found = list(faults.unexpected_ends(self.processes)) or await self._open_upstreams()
+        for process in self.processes:
             found += faults.bad_lines(process, self._expected, skip_bytes=self._judged.get(process, 0))
             self._judged[process] = process.log_path.stat().st_size
         assert not found, "\n".join(found)
@@ -135,7 +138,7 @@ class Stack:
         try:
             await asyncio.to_thread(self.valkey.start)
             sim = Process("sim", [sys.executable, "-m", "tests.stack.simulator"], dict(os.environ), self._logs)
-            self._processes.append(sim)
+            self.processes.append(sim)
             self.meter = Meter((await sim.ready("sim.ready"))["base_url"])
             gateways, workers = self._wanted
             async with asyncio.TaskGroup() as group:
@@ -155,16 +158,17 @@ class Stack:
         found: list[str] = []
         try:
             if error is None:
-                found += faults.unexpected_ends(self._processes)
-                found += await self._open_upstreams()
+                found += faults.unexpected_ends(self.processes)
+                if not found:  # a dead process cannot be asked
+                    found += await self._open_upstreams()
                 found += await asyncio.to_thread(lambda: list(faults.immortal_keys(self.valkey.url)))
         finally:
             found += await self._end()
-        for process in self._processes:
+        for process in self.processes:
             found += faults.bad_lines(process, self._expected)
-        found += faults.leaked_secrets(self._processes, self.api_key)
+        found += faults.leaked_secrets(self.processes, self.api_key)
         if error is not None:
-            error.add_note("\n".join([*found, *(f"{p.name}: {p.log()[-_LOG_TAIL_CHARS:]}" for p in self._processes)]))
+            error.add_note("\n".join([*found, *(f"{p.name}: {p.log()[-_LOG_TAIL_CHARS:]}" for p in self.processes)]))
         else:
             assert not found, "\n".join(found)
 
@@ -178,7 +182,7 @@ class Stack:
     async def _end(self) -> list[str]:
         """End all processes, gateways first and the sim last; tell which of them did not end well."""
         found: list[str] = []
-        for group in (self.gateways, self.workers, self._processes):
+        for group in (self.gateways, self.workers, self.processes):
             running = [process for process in group if process.exit_code is None]
             for process in running:
                 process.thaw()
@@ -187,7 +191,7 @@ class Stack:
             ):
                 if code != 0:
                     found.append(f"{process.name} answered SIGTERM with {code!r}, not with exit code 0")
-        for process in self._processes:
+        for process in self.processes:
             await asyncio.to_thread(process.close)
         await asyncio.to_thread(self.valkey.stop)
         return found
