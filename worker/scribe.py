@@ -258,6 +258,8 @@ class Scribe:
         if self._verdict is not verdict:
             return False
         frames = await self._last_frames(verdict)
+        if frames is None:
+            return False
         ending = ending_of(
             verdict,
             output=self._book.output(),
@@ -301,12 +303,15 @@ class Scribe:
                 self.abandon(Loss.FENCED)
         return False
 
-    async def _last_frames(self, verdict: Stopped | Finished | Failed | Drained) -> list[bytes]:
-        """Return what enters the log with the ending: nothing where the run is cut short."""
+    async def _last_frames(self, verdict: Stopped | Finished | Failed | Drained) -> list[bytes] | None:
+        """Return what enters the log with the ending: nothing where the run is cut short. None: the job was lost."""
         if isinstance(verdict, Finished | Failed):
             return self._book.last_frames()
         if self._book.is_ahead:
-            logged = await self._store.log_slice(self.response_id, FIRST_OUTPUT_NUMBER, self._book.next - 1)
+            first, last = FIRST_OUTPUT_NUMBER, self._book.next - 1
+            logged = await self._repeat(lambda: self._store.log_slice(self.response_id, first, last), past_verdict=True)
+            if logged is None:
+                return None
             self._book.refold(logged)
         return []
 
