@@ -10,6 +10,7 @@ import asyncio
 import socket
 from typing import Final, cast
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 _KERNEL_BUFFER_BYTES: Final = 64 * 1024
@@ -28,6 +29,12 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         sock: socket.socket | None = stream.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BUFFER_BYTES)
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send, and take a handshake that was refused with a response for complete: uvicorn logs an error otherwise."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+            self.handshake_complete = True
 
     def keepalive_timeout(self) -> None:
         """Say why, then abort: a close would wait for what the client does not read."""

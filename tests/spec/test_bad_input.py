@@ -15,7 +15,7 @@ from andon.ids import ANONYMOUS, SessionName, new_response_id, session_tag
 from tests.stack.client import Client, Event
 from tests.stack.prompt import Prompt
 from tests.stack.shape import check_frame, check_responses
-from tests.stack.stack import UVICORN_DENIAL, Stack
+from tests.stack.stack import Stack
 
 _BURST = 10_000
 
@@ -265,7 +265,6 @@ def _answers(events: list[Event]) -> int:
 )  # fmt: skip
 async def test_a_bad_query_is_refused_before_the_socket_opens(stack: Stack, query: dict[str, str], param: str) -> None:
     """The handshake is answered by HTTP 400 (404 for an id that can't be) and the same JSON as an error event."""
-    stack.expect_log(UVICORN_DENIAL)
     url = f"{stack.gateways[0].url}?{urlencode(query)}"
     with pytest.raises(InvalidStatus) as refused:
         async with connect(url, proxy=None):

@@ -29,9 +29,6 @@ from .simulator import Meter
 
 _LOG_TAIL_CHARS = 3000
 
-# uvicorn's websockets-sansio says this, at level error, of every handshake that was refused with an HTTP response.
-UVICORN_DENIAL = "ASGI callable returned without completing handshake."
-
 
 class Gateway(Process):
     """A gateway; `port` is known once it is ready."""
