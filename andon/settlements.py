@@ -16,6 +16,7 @@ from andon import keys
 from andon.database import Database
 from andon.errors import StoreUnavailable
 from andon.ids import SessionTag
+from andon.script import script
 
 _log = structlog.get_logger(__name__)
 
@@ -63,6 +64,7 @@ class Shipper:
             ]
             copies.append(self._database.call("EXPIRE", keys.SETTLEMENTS, KEEP_S))
             await asyncio.gather(*copies)
-            await self._database.call("XDEL", keys.outbox(tag), *(entry_id for entry_id, _ in rows))
+            # An empty stream would stay for a week, one for every session that ever was.
+            await self._database.eval(script("shipped"), [keys.outbox(tag)], [entry_id for entry_id, _ in rows])
             shipped += len(rows)
         return shipped

@@ -123,8 +123,8 @@ async def test_a_bad_create_names_its_field(stack: Stack, members: dict[str, Any
         ("response.cancel", {"reason": 7}, "reason"),
         ("response.cancel", {"reason": "x" * 1025}, "reason"),
         ("response.cancel", {"event_id": []}, "event_id"),
-        ("response.retrieve", {}, "response_id"),
-        ("response.retrieve", {"response_id": None}, "response_id"),
+        ("response.retrieve", {"starting_after": 3}, "response_id"),
+        ("response.retrieve", {"response_id": None, "starting_after": 3}, "response_id"),
         ("ping", {"event_id": {}}, "event_id"),
     ],
 )

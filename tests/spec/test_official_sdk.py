@@ -144,7 +144,7 @@ async def test_it_resumes_by_the_query_that_its_reconnect_hook_may_change(sdk: A
     assert first.delta == last
 
 
-async def test_a_refused_handshake_raises_at_once(sdk: AsyncOpenAI, stack: Stack) -> None:
+async def test_a_refused_handshake_raises_at_once(sdk: AsyncOpenAI) -> None:
     """A bad query parameter is HTTP 400 with the error's JSON, which the SDK raises as it is."""
     with pytest.raises(InvalidStatus) as refused:
         async with sdk.responses.connect(extra_query={"on_stop": "never"}):
