@@ -103,7 +103,7 @@ echo "making $(VENV) with $$("$$python" -V) (about a minute) ..."; \
 endef
 
 $(READY): pyproject.toml constraints.txt
-	@if [ -n '$(ANEW)' ] || ! $(PY) -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	@if [ -n '$(ANEW)' ] || ! { $(PY) -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))'; } 2>/dev/null; then \
 		$(MAKE_ENVIRONMENT); fi
 	@$(PY) -m pip install --quiet --constraint constraints.txt pip
 	@$(PY) -m pip install --quiet --constraint constraints.txt --build-constraint constraints.txt \
