@@ -3,7 +3,8 @@
     AndonError
     ├── RequestError          mend the request: names the field and the remedy
     │   ├── NotFoundError     no such response for this caller
-    │   └── ConflictError     the same key with another body
+    │   ├── ConflictError     the same key with another body
+    │   └── TooLargeError     more bytes than are read
     ├── RetryLaterError       nothing happened that a repeat would double: try again
     │   ├── StoreUnavailable  Redis is away, slow or full
     │   └── OverloadedError   a bound was reached
@@ -16,7 +17,7 @@ Foreign exceptions are translated once, at the adapter that meets them, with `fr
 """
 
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 
 class AndonError(Exception):
@@ -46,6 +47,12 @@ class ConflictError(RequestError):
     """The same idempotency key came with another body."""
 
     status: ClassVar[int] = HTTPStatus.CONFLICT
+
+
+class TooLargeError(RequestError):
+    """The body has more bytes than are read."""
+
+    status: ClassVar[int] = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
 class RetryLaterError(AndonError):
@@ -79,6 +86,15 @@ class OverloadedError(RetryLaterError):
 class GoneError(AndonError):
     """Redis itself lost the job; nothing recreates it."""
 
+    status: ClassVar[int] = HTTPStatus.INTERNAL_SERVER_ERROR
+    type: ClassVar[str] = "server_error"
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.param: str | None = None
+
 
 class StartError(AndonError):
     """The process cannot start; the message is the one line to print."""
@@ -86,6 +102,29 @@ class StartError(AndonError):
 
 class ContractError(AndonError):
     """A reply or frame that the contract does not know: our bug, or a foreign writer in our keys."""
+
+
+# What a client is told about.
+ToldError: TypeAlias = RequestError | RetryLaterError | GoneError
+
+
+def error_body(error: ToldError) -> dict[str, Any]:
+    """Shape an error as the body of an HTTP answer, as OpenAI does."""
+    return {"error": {"type": error.type, "code": error.code, "message": error.message, "param": error.param}}
+
+
+def stream_error(error: ToldError, sequence_number: int) -> dict[str, Any]:
+    """Shape an error as an event of an SSE stream: flat, because the SDK raises on a nested `error` there.
+
+    `sequence_number`: of the last event before it, so that a client that notes it resumes at the right one.
+    """
+    return {
+        "type": "error",
+        "sequence_number": sequence_number,
+        "code": error.code,
+        "message": error.message,
+        "param": error.param,
+    }
 
 
 def error_event(
@@ -99,7 +138,7 @@ def error_event(
     event: dict[str, Any] = {
         "type": "error",
         "status": int(error.status),
-        "error": {"type": error.type, "code": error.code, "message": error.message, "param": error.param},
+        **error_body(error),
     }
     if event_id is not None:
         event["event_id"] = event_id

@@ -111,14 +111,14 @@ class OutputFold:
         found: dict[str, Any] = parts[part_index]
         return found
 
-    def items(self) -> list[dict[str, Any]]:
-        """Return the output items in order; those that are not done have status `incomplete`."""
+    def items(self, unfinished: str = "incomplete") -> list[dict[str, Any]]:
+        """Return the output items in order; those that are not done have the status `unfinished`."""
         for (index, home, part_index, member), texts in self._grown.items():
             target = self._items.setdefault(index, {}) if home is None else self._part(index, home, part_index)
             target[member] = (target.get(member) or "") + "".join(texts)
         self._grown.clear()
         return [
-            item if index in self._done else {**item, "status": "incomplete"}
+            item if index in self._done else {**item, "status": unfinished}
             for index, item in sorted(self._items.items())
         ]
 

@@ -12,13 +12,13 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from andon.errors import NotFoundError, RequestError
-from andon.ids import ResponseId, as_response_id
+from andon.ids import SESSION_NAME_MAX_CHARS, ResponseId, SessionName, as_response_id
+from andon.settings import LONGEST_ABANDON_S, SHORTEST_ABANDON_S
 from andon.store import StopReceipt
 
 _STREAM_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,256}")
-_EVENT_ID_MAX_CHARS: Final = 512
+EVENT_ID_MAX_CHARS: Final = 512
 _REASON_MAX_CHARS: Final = 1024
-_LONGEST_ABANDON_S: Final = 86400
 # Members of a create frame that are not of the Responses create body.
 _OF_THE_SOCKET: Final = frozenset({"type", "event_id", "stream_id", "abandon_s"})
 _LARGEST_NUMBER: Final = 2**53 - 1
@@ -32,6 +32,8 @@ class Create(msgspec.Struct, frozen=True):
     event_id: str | None
     # Seconds without anybody attached until it is stopped; None: as the gateway is set.
     abandon_s: float | None = None
+    # Nobody waits for it (HTTP only): what its `background` says.
+    is_background: bool = False
 
 
 class Cancel(msgspec.Struct, frozen=True):
@@ -120,9 +122,9 @@ def parse_frame(frame: str | bytes) -> Command | Refusal:
     if not isinstance(event, dict):
         return Refusal(RequestError("invalid_json", "The frame is JSON but no object. Send one JSON object a frame."))
     event_id = event.get("event_id")
-    known_id = event_id if isinstance(event_id, str) and len(event_id) <= _EVENT_ID_MAX_CHARS else None
+    known_id = event_id if isinstance(event_id, str) and len(event_id) <= EVENT_ID_MAX_CHARS else None
     try:
-        _text(event, "event_id", _EVENT_ID_MAX_CHARS)
+        _text(event, "event_id", EVENT_ID_MAX_CHARS)
         return _parse_event(event, known_id)
     except RequestError as error:
         lane = event.get("stream_id") if event.get("type") == "response.create" else None
@@ -156,16 +158,18 @@ def _parse_create(event: dict[str, Any], event_id: str | None) -> Create:
     if body.get("background"):
         message = "`background` is not for the socket: leave it out; a job survives its socket, retrieve it later."
         raise RequestError("unsupported_parameter", message, param="background")
-    return Create(body, stream_id, event_id, _abandon_s(event))
+    return Create(body, stream_id, event_id, abandon_s(event))
 
 
-def _abandon_s(event: dict[str, Any]) -> float | None:
-    value = event.get("abandon_s")
+def abandon_s(members: dict[str, Any]) -> float | None:
+    """Read the `abandon_s` of a create; None where it gave none."""
+    value = members.get("abandon_s")
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST_ABANDON_S:
-        message = f"`abandon_s`: expected seconds, 1 to {_LONGEST_ABANDON_S}, or 0 for never."
-        raise RequestError("invalid_type", message, param="abandon_s")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or (value != 0 and not SHORTEST_ABANDON_S <= value <= LONGEST_ABANDON_S):
+        message = f"`abandon_s`: expected seconds, {SHORTEST_ABANDON_S:g} to {LONGEST_ABANDON_S:g}, or 0 for never."
+        raise RequestError("invalid_value" if is_number else "invalid_type", message, param="abandon_s")
     return float(value)
 
 
@@ -195,7 +199,7 @@ def _named(error: msgspec.ValidationError) -> RequestError:
 
 
 def _parse_cancel(event: dict[str, Any], event_id: str | None) -> Cancel:
-    reason = _text(event, "reason", _REASON_MAX_CHARS)
+    reason = reason_of(event)
     response_id = None if event.get("response_id") is None else required_response_id(event["response_id"])
     stream_id = _stream_id(event)
     if response_id is not None and stream_id is not None:
@@ -230,6 +234,31 @@ def response_not_found(response_id: str) -> NotFoundError:
     """Say that there is no such response for this caller: unknown, expired and foreign look alike."""
     message = f"No response {response_id[:80]!r}. It never was, its log expired, or it is not yours."
     return NotFoundError("response_not_found", message, param="response_id")
+
+
+def reason_of(members: dict[str, Any]) -> str | None:
+    """Read why a stop is asked for."""
+    return _text(members, "reason", _REASON_MAX_CHARS)
+
+
+def session_name(text: str) -> SessionName:
+    """Read the name of a session."""
+    if not 0 < len(text) <= SESSION_NAME_MAX_CHARS:
+        message = f"`session`: expected 1 to {SESSION_NAME_MAX_CHARS} characters."
+        raise RequestError("invalid_value", message, param="session")
+    return SessionName(text)
+
+
+def starting_after_of(query: str | None) -> int:
+    """Read the `starting_after` of a query; -1, from the first event, where there is none."""
+    try:
+        number = -1 if query is None else int(query)
+    except ValueError:
+        number = None
+    if number is None or number > _LARGEST_NUMBER:
+        message = "`starting_after`: expected a sequence number, 0 or more."
+        raise RequestError("invalid_value", message, param="starting_after")
+    return max(number, -1)
 
 
 def _starting_after(event: dict[str, Any]) -> int:
@@ -271,8 +300,8 @@ def with_event_id(event: dict[str, Any], event_id: str | None) -> dict[str, Any]
     return event if event_id is None else {**event, "event_id": event_id}
 
 
-def cancel_answer(type_: str, receipts: list[StopReceipt], event_id: str | None) -> dict[str, Any]:
-    """Shape `response.cancel.accepted` and `response.cancel.done`: for each response how far its stop got."""
+def stops_answer(receipts: list[StopReceipt]) -> dict[str, Any]:
+    """Shape `stops`: for each response how far its stop got."""
     stops = [
         {
             "response_id": receipt.response_id,
@@ -284,7 +313,12 @@ def cancel_answer(type_: str, receipts: list[StopReceipt], event_id: str | None)
         }
         for receipt in receipts
     ]
-    return with_event_id({"type": type_, "stops": stops}, event_id)
+    return {"stops": stops}
+
+
+def cancel_answer(type_: str, receipts: list[StopReceipt], event_id: str | None) -> dict[str, Any]:
+    """Shape `response.cancel.accepted` and `response.cancel.done`."""
+    return with_event_id({"type": type_, **stops_answer(receipts)}, event_id)
 
 
 def cancel_failed(code: str, message: str, event_id: str | None) -> dict[str, Any]:

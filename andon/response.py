@@ -109,9 +109,16 @@ def stop_object(stop: Stop, upstream_closed_at: float | None) -> dict[str, Any]:
     }
 
 
-def base(response_id: ResponseId, body: dict[str, Any], *, created_at: float) -> dict[str, Any]:
+def base(
+    response_id: ResponseId, body: dict[str, Any], *, created_at: float, is_background: bool = False
+) -> dict[str, Any]:
     """Build the constant members of a Response from the create body."""
-    members: dict[str, Any] = {"id": response_id, "object": "response", "created_at": created_at, "background": False}
+    members: dict[str, Any] = {
+        "id": response_id,
+        "object": "response",
+        "created_at": created_at,
+        "background": is_background,
+    }
     for name, default in _REPEATED.items():
         value = body.get(name)
         members[name] = default if value is None else value

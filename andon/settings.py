@@ -39,6 +39,17 @@ def _known_scheme(value: str) -> str:
     raise ValueError("must start with redis://, rediss:// or unix://")
 
 
+# A presence lasts for half of the abandon time, and a gateway looks twice a second which are due.
+SHORTEST_ABANDON_S = 2.0
+LONGEST_ABANDON_S = 86400.0
+
+
+def _zero_or_long_enough(value: float) -> float:
+    if value == 0 or SHORTEST_ABANDON_S <= value <= LONGEST_ABANDON_S:
+        return value
+    raise ValueError(f"must be {SHORTEST_ABANDON_S:g} to {LONGEST_ABANDON_S:g}, or 0 for never")
+
+
 class Settings(BaseModel):
     """What a gateway or worker process is told. Durations in seconds, sizes in bytes."""
 
@@ -67,8 +78,8 @@ class Settings(BaseModel):
     )
     queue_ttl_s: float = Field(300.0, ge=1, le=86400, description="Seconds a job may wait for a worker.")
     max_run_s: float = Field(3600.0, ge=1, le=86400, description="Seconds a job may run.")
-    abandon_s: float = Field(
-        60.0, ge=0, le=86400, description="Seconds without a socket until a live response is stopped; 0: never."
+    abandon_s: Annotated[float, AfterValidator(_zero_or_long_enough)] = Field(
+        60.0, description="Seconds without a socket until a live response is stopped, 2 to 86400; 0: never."
     )
     worker_concurrency: int = Field(500, ge=1, le=100_000, description="Live streams a worker process takes.")
     max_frame_bytes: int = Field(4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest client frame.")
@@ -96,6 +107,9 @@ class Settings(BaseModel):
     )
     ws_ping_interval_s: float = Field(20.0, ge=1, le=3600, description="Seconds between WebSocket pings.")
     ws_ping_timeout_s: float = Field(20.0, ge=1, le=3600, description="Seconds a pong may take.")
+    sse_keepalive_s: float = Field(
+        10.0, ge=0.05, le=3600, description="Seconds of silence after which an SSE stream gets a comment."
+    )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level that is logged.")
 
     @property

@@ -486,6 +486,17 @@ class Store:
         frames: list[bytes] = await self.database.call("LRANGE", keys.log(rid), first, last)
         return frames
 
+    async def session_name(self, tag: SessionTag, principal: Principal) -> SessionName | None:
+        """Return what the session of this tag is called; None if this principal has no such session."""
+        tenant, subject, name = await self.database.call("HMGET", keys.session(tag), "tenant", "subject", "session")
+        is_theirs = (tenant, subject) == (principal.tenant.encode(), principal.subject.encode())
+        return SessionName(name.decode()) if is_theirs and name is not None else None
+
+    async def length(self, rid: ResponseId) -> Outcome:
+        """Read the length of the log; `gone` where there is none."""
+        length = int(await self.database.call("LLEN", keys.log(rid)))
+        return Outcome(Written.OK, length=length) if length else Outcome(Written.GONE)
+
     async def live(self, tag: SessionTag) -> list[ResponseId]:
         """List the session's responses that have not ended."""
         members = await self.database.call("SMEMBERS", keys.live(tag))

@@ -15,6 +15,7 @@ from andon.errors import StartError
 from andon.logs import configure_logs
 from andon.settings import Settings, load_settings
 from gateway.app import Gateway, create_app
+from gateway.http.wire import BoundedHttpProtocol
 from gateway.server import DrainingServer
 from gateway.wire import BoundedWebSocketProtocol
 
@@ -41,7 +42,9 @@ def main(host: str = "127.0.0.1", port: int = 21100) -> None:
 async def _serve(settings: Settings, listener: socket.socket) -> None:
     # The gateway opens before uvicorn listens: a start that fails says one line, and no socket waits for it.
     async with Gateway(settings).open() as gateway:
-        server = DrainingServer(_config(settings, gateway), gateway.sockets, drain_s=settings.drain_s)
+        server = DrainingServer(
+            _config(settings, gateway), gateway.sockets, gateway.http.waits, drain_s=settings.drain_s
+        )
         host, port = listener.getsockname()[:2]
         _log.info("gateway.ready", host=host, port=port)
         await server.serve(sockets=[listener])
@@ -50,7 +53,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
 def _config(settings: Settings, gateway: Gateway) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(gateway),
-        http="httptools",
+        http=BoundedHttpProtocol,
         ws=BoundedWebSocketProtocol,
         ws_max_size=settings.max_frame_bytes,
         ws_ping_interval=settings.ws_ping_interval_s,

@@ -1,7 +1,7 @@
 """App: the ASGI application of a gateway process.
 
 Owns the routes, the nest of what lives as long as the process, and the refusal of bad handshakes. A socket's own
-life is `gateway.socket`.
+life is `gateway.socket`; what comes over HTTP is `gateway.http`.
 """
 
 import asyncio
@@ -20,14 +20,16 @@ from starlette.websockets import WebSocket
 from andon.database import Database
 from andon.errors import RequestError, RetryLaterError, StoreUnavailable, error_event
 from andon.frames import encode
-from andon.ids import ANONYMOUS, SESSION_NAME_MAX_CHARS, SessionName, SessionTag, new_gateway_id, new_session_name
+from andon.ids import ANONYMOUS, SessionName, SessionTag, new_gateway_id, new_session_name
 from andon.lifetime import background
-from andon.protocol import Retrieve, required_response_id
+from andon.protocol import Retrieve, required_response_id, session_name, starting_after_of
 from andon.replication import Replication
 from andon.settings import Settings
 from andon.settlements import Shipper
 from andon.store import Store
 from andon.sweep import Sweep
+from gateway.http.refusal import EXCEPTION_HANDLERS
+from gateway.http.side import HttpSide
 from gateway.hub import Hub
 from gateway.presence import Presence
 from gateway.socket import ClientSocket, OnStop
@@ -58,6 +60,9 @@ class Gateway:
         self._stops = Stops(self._store, self._hub, wait_s=settings.cancel_wait_s, on_settled=self._shipper.note)
         self._presence = Presence(self._store, self._hub)
         self.sockets = Sockets(slow_reader_s=settings.slow_reader_s)
+        self.http = HttpSide(
+            store=self._store, hub=self._hub, stops=self._stops, sockets=self.sockets, settings=settings
+        )
         self._id = new_gateway_id()
 
     @contextlib.asynccontextmanager
@@ -139,9 +144,7 @@ class Gateway:
 def _read_query(websocket: WebSocket) -> tuple[SessionName, OnStop, Retrieve | None]:
     query = websocket.query_params
     name = query.get("session")
-    if name is not None and not 0 < len(name) <= SESSION_NAME_MAX_CHARS:
-        message = f"`session`: expected 1 to {SESSION_NAME_MAX_CHARS} characters."
-        raise RequestError("invalid_value", message, param="session")
+    session = new_session_name() if name is None else session_name(name)
     try:
         on_stop = OnStop(query.get("on_stop", "close"))
     except ValueError as error:
@@ -149,13 +152,9 @@ def _read_query(websocket: WebSocket) -> tuple[SessionName, OnStop, Retrieve | N
         raise RequestError("invalid_value", message, param="on_stop") from error
     first = None
     if "response_id" in query:
-        after = query.get("starting_after", "-1")
-        try:
-            first = Retrieve(required_response_id(query["response_id"]), max(int(after), -1), None)
-        except ValueError as error:
-            message = "`starting_after`: expected a sequence number, 0 or more."
-            raise RequestError("invalid_value", message, param="starting_after") from error
-    return SessionName(name) if name else new_session_name(), on_stop, first
+        after = starting_after_of(query.get("starting_after"))
+        first = Retrieve(required_response_id(query["response_id"]), after, None)
+    return session, on_stop, first
 
 
 def create_app(gateway: Gateway) -> Starlette:
@@ -163,7 +162,9 @@ def create_app(gateway: Gateway) -> Starlette:
     return Starlette(
         routes=[
             WebSocketRoute("/v1/responses", gateway.responses),
+            *gateway.http.routes(),
             Route("/healthz", gateway.healthz),
             Route("/readyz", gateway.readyz),
         ],
+        exception_handlers=EXCEPTION_HANDLERS,
     )

@@ -9,29 +9,17 @@ stops are durable, and `done` within the bound.
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, assert_never
+from typing import Any, assert_never
 
-import structlog
-
-from andon.errors import (
-    ConflictError,
-    NotFoundError,
-    OverloadedError,
-    RequestError,
-    RetryLaterError,
-    StoreUnavailable,
-)
+from andon.errors import NotFoundError, OverloadedError, RequestError, RetryLaterError, StoreUnavailable
 from andon.ids import Principal, ResponseId, SessionName, SocketId, new_response_id, session_tag, tag_of
 from andon.protocol import Cancel, Create, Retrieve, cancel_answer, cancel_failed, live_answer, response_not_found
 from andon.settings import Settings
-from andon.store import MOST_WAITING_IN_LANE, StopOutcome, StopReceipt, Store, Submission, Submittal, Submitted
+from andon.store import StopOutcome, StopReceipt, Store, Submitted
 from gateway.attachments import Attachments
 from gateway.creation import submission, turns_before
 from gateway.stops import SettledWatch, Stops
-
-_log = structlog.get_logger(__name__)
-
-_SUBMIT_TRIES: Final = 3
+from gateway.submitter import Submitter
 
 
 class Commands:
@@ -56,6 +44,7 @@ class Commands:
         self._session = session
         self._tag = session_tag(principal, session)
         self._store = store
+        self._submitter = Submitter(store, key_name="event_id")
         self._stops = stops
         self._attachments = attachments
         self._settings = settings
@@ -103,41 +92,19 @@ class Commands:
             is_created_here=True,
         )
         try:
-            submittal = await self._submit(new)
-        except StoreUnavailable:
+            submittal = await self._submitter.submit(new)
+        except (RequestError, RetryLaterError) as error:
             self._attachments.detach(attachment)
-            if create.event_id is None:
+            if isinstance(error, StoreUnavailable) and create.event_id is None:
                 # It may have been accepted all the same, and nobody could ask for it again: take it back.
                 self._stops.take_back(new.response_id, self._principal)
             raise
-        if submittal.tag in {Submitted.QUEUED, Submitted.WAITING, Submitted.DUPLICATE}:
+        if submittal.tag is not Submitted.KNOWN:
             attachment.accepted = True
             return
         self._attachments.detach(attachment)
-        if submittal.tag is not Submitted.KNOWN:
-            raise _not_submitted(submittal.tag)
         if submittal.response_id not in self._attachments:
             await self._follow(submittal.response_id, -1)
-
-    async def _submit(self, new: Submission) -> Submittal:
-        submittal = await self._submit_surely(new)
-        if submittal.tag in {Submitted.KNOWN, Submitted.CONFLICT} and not await self._store.exists(
-            submittal.response_id
-        ):
-            # What this event id once created is kept no more: it is a new create.
-            submittal = await self._submit_surely(new, instead_of=submittal.response_id)
-        return submittal
-
-    async def _submit_surely(self, new: Submission, *, instead_of: ResponseId | None = None) -> Submittal:
-        """Submit; again if the answer was lost, for a repeat of the same id changes nothing."""
-        for _ in range(_SUBMIT_TRIES - 1):
-            try:
-                return await self._store.submit(new, instead_of=instead_of)
-            except StoreUnavailable as error:
-                if error.code == "store_full":
-                    raise
-                _log.info("submit.repeated", response=new.response_id, error=str(error))
-        return await self._store.submit(new, instead_of=instead_of)
 
     # ── retrieve ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -207,14 +174,3 @@ class Commands:
             raise NotFoundError("response_not_found", message, param="stream_id")
         # Those that wait first: else the stop of the first would give the next its turn.
         return self._attachments.in_lane(cancel.stream_id)[::-1]
-
-
-def _not_submitted(submitted: Submitted) -> RetryLaterError | RequestError:
-    if submitted is Submitted.LANE_FULL:
-        message = f"{MOST_WAITING_IN_LANE} responses wait in this lane. Wait for one, or use another `stream_id`."
-        return OverloadedError("lane_full", message)
-    if submitted is Submitted.CONFLICT:
-        message = "This `event_id` created another response in this session, with another body. Use a new `event_id`."
-        return ConflictError("idempotency_conflict", message, param="event_id")
-    message = "This session belongs to somebody else. Choose another name."
-    return RequestError("session_not_yours", message, param="session")

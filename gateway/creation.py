@@ -65,7 +65,7 @@ def submission(
         # A create without a `stream_id` runs in the socket's unnamed lane: one after another, as OpenAI does.
         lane="" if socket_id is None else f"{socket_id}/{create.stream_id or ''}",
         envelope=envelope(response_id, create.stream_id),
-        base=open_object(base(response_id, create.body, created_at=created_at)),
+        base=open_object(base(response_id, create.body, created_at=created_at, is_background=create.is_background)),
         request=encode(create.body),
         record=open_object(record),
         chain=chain,
@@ -78,5 +78,7 @@ def submission(
 
 def _digest(create: Create) -> str:
     """Digest what was asked for: two creates of one event id are the same if they ask for the same."""
-    asked = msgspec.json.encode([create.stream_id, create.abandon_s, create.body], order="deterministic")
+    asked = msgspec.json.encode(
+        [create.stream_id, create.abandon_s, create.is_background, create.body], order="deterministic"
+    )
     return hashlib.blake2b(asked, digest_size=16).hexdigest()

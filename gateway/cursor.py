@@ -52,8 +52,13 @@ class Cursor:
 
     def _step(self, frames: tuple[bytes, ...] | list[bytes]) -> None:
         self.next += len(frames)
-        if frames[-1].startswith(_TERMINAL_PREFIXES):
+        if is_terminal(frames[-1]):
             self.ended = terminal_status(frames[-1])
+
+
+def is_terminal(frame: bytes) -> bool:
+    """Tell whether a frame is a terminal event, without parsing it."""
+    return frame.startswith(_TERMINAL_PREFIXES)
 
 
 class _Terminal(msgspec.Struct):

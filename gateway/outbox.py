@@ -7,18 +7,21 @@ always queued: they are bounded by the bound on its commands.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 
 class Outbox:
-    """A queue of frames with a size, and one close at its end."""
+    """A queue of frames with a size, and one close at its end. `on_waiting`: told that there is something to send."""
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, most_bytes: int, *, on_waiting: Callable[[], None]) -> None:
         self._most_bytes = most_bytes
+        self._on_waiting = on_waiting
         self._frames: deque[bytes] = deque()
         self._bytes = 0
         # Code and reason, once decided: sent after all frames.
         self.closing: tuple[int, str] | None = None
-        self._ready = asyncio.Event()
+        # The reader was too slow: what was queued is gone, and what is half sent need not be finished.
+        self.is_dropped = False
         # Loop time since which the socket has been behind, and what it has taken since: a slow reader is one that
         # takes less than the whole bound in a while.
         self._behind_since: float | None = None
@@ -41,7 +44,7 @@ class Outbox:
             self._bytes += len(frame)
             if self._behind_since is None and self._bytes >= self._most_bytes:
                 self._behind_since, self._taken_since = asyncio.get_running_loop().time(), 0
-            self._ready.set()
+            self._on_waiting()
 
     def is_too_slow(self, now: float, slow_reader_s: float) -> bool:
         """Tell whether the reader was behind for so long, and took less than the whole bound meanwhile."""
@@ -51,28 +54,27 @@ class Outbox:
         """Decide the close; it is sent after the frames that are queued. The first decision stays."""
         if self.closing is None:
             self.closing = (code, reason)
-            self._ready.set()
+            self._on_waiting()
 
     def drop_and_close(self, code: int, reason: str) -> None:
         """Decide the close and drop what is queued: the reader does not take it."""
         if self.closing is None:
+            self.is_dropped = True
             self._frames.clear()
             self._bytes = 0
             self.close(code, reason)
 
-    async def get(self) -> bytes | None:
-        """Wait for the next frame; None when the close is next."""
-        while not self._frames:
-            if self.closing is not None:
-                return None
-            self._ready.clear()
-            await self._ready.wait()
+    def take(self) -> bytes | None:
+        """Return the next frame; None when there is none: then the close is next, if one was decided."""
+        if not self._frames:
+            self._behind_since = None
+            return None
         frame = self._frames.popleft()
         self._bytes -= len(frame)
-        if self._behind_since is not None:
-            self._taken_since += len(frame)
-            if not self._frames:
-                self._behind_since = None
-            elif self._taken_since >= self._most_bytes:
-                self._behind_since, self._taken_since = asyncio.get_running_loop().time(), 0
         return frame
+
+    def sent(self, size_bytes: int) -> None:
+        """Take note that so much of what was taken went out: by pieces, for a frame may be larger than the bound."""
+        self._taken_since += size_bytes
+        if self._behind_since is not None and self._taken_since >= self._most_bytes:
+            self._behind_since, self._taken_since = asyncio.get_running_loop().time(), 0

@@ -12,15 +12,17 @@ from types import FrameType
 
 import uvicorn
 
+from gateway.http.waits import Waits
 from gateway.sockets import Sockets
 
 
 class DrainingServer(uvicorn.Server):
     """One gateway's server."""
 
-    def __init__(self, config: uvicorn.Config, sockets: Sockets, *, drain_s: float) -> None:
+    def __init__(self, config: uvicorn.Config, sockets: Sockets, waits: Waits, *, drain_s: float) -> None:
         super().__init__(config)
         self._sockets = sockets
+        self._waits = waits
         self._drain_s = drain_s
         self._loop = asyncio.get_running_loop()
         self._draining: asyncio.Task[None] | None = None
@@ -44,5 +46,5 @@ class DrainingServer(uvicorn.Server):
         self._draining = self._loop.create_task(self._drain())
 
     async def _drain(self) -> None:
-        await self._sockets.drain(self._drain_s)
+        await asyncio.gather(self._sockets.drain(self._drain_s), self._waits.drain(self._drain_s))
         self.should_exit = True

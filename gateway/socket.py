@@ -1,8 +1,9 @@
 """Socket: one client's WebSocket.
 
 Owns the socket's life: one reader that always reads (a paused reader would hide the client's pongs from uvicorn, which
-then closes a healthy client), one dispatcher that has commands done in their order, one writer. Owns the decision to
-close.
+then closes a healthy client), one dispatcher that has commands done in their order, one writer. The latter two are
+there only while there is work for them: most sockets are idle most of the time, and thousands share a process. Owns
+the decision to close.
 
 Guarantees: every frame gets its answer; a cancel's answers come before the close; after a stop the terminal event
 comes first, then close 1000 `stopped`, unless something else is live here or the client asked to keep the socket.
@@ -10,11 +11,13 @@ comes first, then close 1000 `stopped`, unless something else is live here or th
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Coroutine
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
+from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from andon.closecodes import CLOSE_CODES, STOPPED_REASON, CloseCode
@@ -42,6 +45,7 @@ from gateway.commands import Commands
 from gateway.hub import Hub
 from gateway.outbox import Outbox
 from gateway.stops import Stops
+from gateway.wire import PIECE_BYTES, Piece
 
 _log = structlog.get_logger(__name__)
 
@@ -75,9 +79,9 @@ class ClientSocket:
         self._websocket = websocket
         self._on_stop = on_stop
         self._settings = settings
-        socket_id = new_socket_id()
-        self._log = _log.bind(socket=socket_id, session=session)
-        self._outbox = Outbox(settings.outbox_bytes)
+        self._session = session
+        self._socket_id = new_socket_id()
+        self._outbox = Outbox(settings.outbox_bytes, on_waiting=self._wake_writer)
         self._attachments = Attachments(
             store=store,
             hub=hub,
@@ -87,7 +91,7 @@ class ClientSocket:
             on_lost=self._response_lost,
         )
         self._commands = Commands(
-            socket_id,
+            self._socket_id,
             principal=principal,
             session=session,
             store=store,
@@ -99,31 +103,36 @@ class ClientSocket:
             on_cancel=self._cancel_went_on,
         )
         # Commands in their order; bounded by the two bounds above.
-        self._waiting: asyncio.Queue[Create | Cancel | Retrieve] = asyncio.Queue()
+        self._waiting: deque[Create | Cancel | Retrieve] = deque()
+        self._is_dispatching = False
         # Commands read but not done, and cancels not yet answered `done`: they hold up the close.
         self._unanswered = 0
         # A stop reached this socket.
         self._stopped = False
         self._spawned: set[asyncio.Task[None]] = set()
+        # Set while frames, or the close, are being sent; after the close for ever.
+        self._writer: asyncio.Task[None] | None = None
 
     async def run(self, first: Retrieve | None = None) -> None:
         """Serve the accepted socket until it closes. `first`: done before any frame is read."""
         if first is not None:
             self._accept(first)
-        tasks = [asyncio.ensure_future(part) for part in (self._read(), self._dispatch(), self._write())]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await self._read()
         except Exception:  # noqa: BLE001  the socket's outermost boundary: other sockets go on
             self._log.exception("socket.crashed")
             await self._close_crashed()
         finally:
             self._attachments.close()
-            tasks += self._spawned
+            tasks = tuple(self._spawned)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def _log(self) -> Any:
+        """Return the log, bound to this socket: made at need, for it is a thousand bytes."""
+        return _log.bind(socket=self._socket_id, session=self._session)
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Close the socket after what is queued for it."""
@@ -152,6 +161,9 @@ class ClientSocket:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log.error("socket.task_crashed", exc_info=error)
             self.close(CloseCode.INTERNAL, "internal")
+            if task is self._writer:
+                self._writer = None
+                self._wake_writer()
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -180,12 +192,15 @@ class ClientSocket:
             self._answer(steer_failed(command))
             return
         bound = _MOST_COMMANDS_WITH_CANCELS if isinstance(command, Cancel) else _MOST_COMMANDS
-        if self._waiting.qsize() >= bound:
+        if len(self._waiting) >= bound:
             message = f"{bound} commands wait on this socket. Send the command again when some are answered."
             self._refuse(OverloadedError("rate_limit_exceeded", message), command)
         else:
             self._unanswered += 1
-            self._waiting.put_nowait(command)
+            self._waiting.append(command)
+            if not self._is_dispatching:
+                self._is_dispatching = True
+                self._spawn(self._dispatch())
 
     def _refuse(self, error: RequestError | RetryLaterError, command: Create | Cancel | Retrieve) -> None:
         lane = command.stream_id if isinstance(command, Create) else None
@@ -195,8 +210,8 @@ class ClientSocket:
         self._outbox.put(encode(event))
 
     async def _dispatch(self) -> None:
-        while True:
-            command = await self._waiting.get()
+        while self._waiting:
+            command = self._waiting.popleft()
             try:
                 await self._commands.obey(command)
             except (RequestError, RetryLaterError) as error:
@@ -204,6 +219,7 @@ class ClientSocket:
             finally:
                 self._unanswered -= 1
             self._close_if_over()
+        self._is_dispatching = False
 
     # ── closing ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -230,15 +246,30 @@ class ClientSocket:
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def _wake_writer(self) -> None:
+        if self._writer is None:
+            self._writer = self._spawn(self._write())
+
     async def _write(self) -> None:
-        """Send frames in their order, then the close."""
+        """Send what is queued, in its order, then the close if one was decided."""
         try:
-            while (frame := await self._outbox.get()) is not None:
-                await self._websocket.send_text(frame.decode())
+            while (frame := self._outbox.take()) is not None:
+                await self._send(frame)
                 if self._outbox.is_low:
                     self._attachments.on_drained()
-            assert self._outbox.closing is not None
-            code, reason = self._outbox.closing
-            await self._websocket.close(code, reason)
+            if self._outbox.closing is None:
+                self._writer = None
+                return
+            await self._websocket.close(*self._outbox.closing)
         except (WebSocketDisconnect, RuntimeError) as error:
             self._log.debug("socket.gone", error=str(error))  # the client left while we wrote; the reader ends too
+
+    async def _send(self, frame: bytes) -> None:
+        """Send one frame in pieces; not to its end if the reader turns out to be too slow meanwhile."""
+        for at in range(0, len(frame), PIECE_BYTES):
+            if self._outbox.is_dropped:
+                return
+            utf8, is_last = frame[at : at + PIECE_BYTES], at + PIECE_BYTES >= len(frame)
+            piece = Piece(type="websocket.send", utf8=utf8, is_first=at == 0, is_last=is_last)
+            await self._websocket.send(cast("Message", piece))
+            self._outbox.sent(len(utf8))

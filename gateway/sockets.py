@@ -1,4 +1,4 @@
-"""Sockets: all sockets of this gateway.
+"""Sockets: all sockets of this gateway, and the streams over HTTP, which are drained and watched in the same way.
 
 Owns what is done to many at once: the drain, which spreads its closes so that a fleet does not reconnect in one second,
 and the watch for readers that are too slow.
@@ -6,12 +6,11 @@ and the watch for readers that are too slow.
 
 import asyncio
 import random
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
 from andon.closecodes import CLOSE_CODES, CloseCode
-from gateway.socket import ClientSocket
 
 _log = structlog.get_logger(__name__)
 
@@ -19,12 +18,24 @@ _WATCH_EVERY_S: Final = 0.5
 _SPREAD: Final = 0.8  # of the drain's time; the rest is for the closing handshakes
 
 
+class Open(Protocol):
+    """A connection on which a client follows responses: a socket, or a stream over HTTP."""
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """End it after what is queued."""
+        ...
+
+    def close_if_too_slow(self, now: float, slow_reader_s: float) -> None:
+        """End it if its reader is too far behind for too long."""
+        ...
+
+
 class Sockets:
-    """The accepted sockets, and whether another is taken."""
+    """The open connections, and whether another is taken."""
 
     def __init__(self, *, slow_reader_s: float) -> None:
         self._slow_reader_s = slow_reader_s
-        self._sockets: set[ClientSocket] = set()
+        self._sockets: set[Open] = set()
         self.is_draining = False
         self._left = asyncio.Event()
 
@@ -32,13 +43,13 @@ class Sockets:
         """Return how many sockets are open."""
         return len(self._sockets)
 
-    def add(self, socket: ClientSocket) -> None:
+    def add(self, socket: Open) -> None:
         """Count a socket in; one that comes while draining is told to go elsewhere at once."""
         self._sockets.add(socket)
         if self.is_draining:
             _restart(socket)
 
-    def remove(self, socket: ClientSocket) -> None:
+    def remove(self, socket: Open) -> None:
         """Count a socket out."""
         self._sockets.discard(socket)
         self._left.set()
@@ -60,6 +71,8 @@ class Sockets:
         random.shuffle(sockets)
         _log.info("drain.begun", sockets=len(sockets), drain_s=within_s)
         for left, socket in zip(range(len(sockets), 0, -1), sockets, strict=True):
+            if socket not in self._sockets:
+                continue  # it left by itself: nobody waits for its share of the time
             _restart(socket)
             pause_s = (deadline - within_s * (1 - _SPREAD) - loop.time()) / left
             if left > 1 and pause_s > 0:
@@ -78,6 +91,6 @@ class Sockets:
 _LONGEST_PAUSE_S: Final = 0.2
 
 
-def _restart(socket: ClientSocket) -> None:
+def _restart(socket: Open) -> None:
     reason, _, _ = CLOSE_CODES[CloseCode.RESTARTING]
     socket.close(CloseCode.RESTARTING, reason)

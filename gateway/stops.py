@@ -90,6 +90,17 @@ class Stops:
                 return await self._store.stop(response_id, principal, by=by, reason=reason)
         return await self._store.stop(response_id, principal, by=by, reason=reason)
 
+    async def leave(self, response_id: ResponseId, principal: Principal, *, reason: str) -> None:
+        """Stop a response whose client left: nobody is there to be told, so what cannot be recorded now is later.
+
+        Cancelling the wait is safe: a stop that was sent may take effect.
+        """
+        try:
+            await self.stop([response_id], principal, by=principal.subject, reason=reason)
+        except StoreUnavailable as error:
+            _log.warning("stop.recorded_later", response=response_id, error=str(error))
+            self._assert(response_id, _Asserted(principal, principal.subject, reason))
+
     def take_back(self, response_id: ResponseId, principal: Principal) -> None:
         """Stop a response whose submit was never answered, if it turns out that it was accepted. Does not wait."""
         self._assert(response_id, _Asserted(principal, "andon", "create_unanswered"))

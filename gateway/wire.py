@@ -8,14 +8,30 @@ ping deadline, its memory with it.
 
 import asyncio
 import socket
-from typing import Final, cast
+from typing import Final, Literal, TypedDict, cast
 
 from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
 
 _KERNEL_BUFFER_BYTES: Final = 64 * 1024
 _WRITE_HIGH_BYTES: Final = 64 * 1024
 _WRITE_LOW_BYTES: Final = 16 * 1024
+# The largest piece of a text that is sent at once.
+PIECE_BYTES: Final = 64 * 1024
+
+
+class Piece(TypedDict):
+    """A message for `send`: a piece of one text, as bytes, so that it is neither decoded nor copied whole.
+
+    A large text goes out in pieces (RFC 6455, section 5.4): pings get in between, and no buffer holds all of it.
+    """
+
+    type: Literal["websocket.send"]
+    utf8: bytes
+    is_first: bool
+    is_last: bool
 
 
 class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
@@ -31,10 +47,34 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BUFFER_BYTES)
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Send, and take a handshake that was refused with a response for complete: uvicorn logs an error otherwise."""
+        """Send as uvicorn does, but for a frame's pieces, and for two ends that it does not see through.
+
+        After a close it pings no more and waits for a flush, so a client that reads nothing would stay for ever: it
+        is cut when it has not answered in time. And a handshake that was refused with a response is complete: uvicorn
+        logs an error otherwise.
+        """
+        if "utf8" in message:
+            await self._send_piece(cast("Piece", message))
+            return
         await super().send(message)
-        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+        if message["type"] == "websocket.close" and self.close_timer is not None:
+            self.close_timer.cancel()
+            self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+        elif message["type"] == "websocket.http.response.body" and not message.get("more_body"):
             self.handshake_complete = True
+
+    async def _send_piece(self, piece: Piece) -> None:
+        await self.writable.wait()
+        if self.disconnected or self.close_sent:
+            raise ClientDisconnected
+        try:
+            if piece["is_first"]:
+                self.conn.send_text(piece["utf8"], fin=piece["is_last"])
+            else:
+                self.conn.send_continuation(piece["utf8"], fin=piece["is_last"])
+        except InvalidState as error:
+            raise ClientDisconnected from error
+        self.transport.write(b"".join(self.conn.data_to_send()))
 
     def keepalive_timeout(self) -> None:
         """Say why, then abort: a close would wait for what the client does not read."""

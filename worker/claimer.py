@@ -118,7 +118,8 @@ class Claimer:
     async def _claim(self, entry: Entry) -> bool:
         """Try to claim; True if the entry is needed no more."""
         while True:
-            if self._stopping:
+            # Deaf since it was read: reads block for a while.
+            if self._stopping or not self._hears():
                 return await self._put_back(entry)
             claimed = await self._store.claim(entry.response_id, self._worker_id)
             if isinstance(claimed, Claimed):

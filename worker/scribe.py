@@ -253,8 +253,12 @@ class Scribe:
     async def _settle(self, verdict: Stopped | Finished | Failed | Drained) -> bool:
         """Try to settle; False if the verdict changed meanwhile and the ending must be decided anew."""
         if in_flight := self._book.in_flight():
-            # The reply of the last append was lost: sent again, it tells what is in the log.
-            await self._append(in_flight, past_verdict=True)
+            # The reply of the last append was lost.
+            if isinstance(verdict, Stopped):
+                # After the mark nothing enters the log, so its length tells; a full Redis would refuse an append.
+                self._book.arrived(await self._length())
+            else:
+                await self._append(in_flight, past_verdict=True)  # sent again, it tells what is in the log
         if self._verdict is not verdict:
             return False
         frames = await self._last_frames(verdict)
@@ -284,6 +288,11 @@ class Scribe:
             past_verdict=True,
         )
         return outcome is not None and self._learn_settled(outcome, ending)
+
+    async def _length(self) -> int:
+        """Read the length of the log, until Redis says or the job is no longer ours."""
+        outcome = await self._repeat(lambda: self._store.length(self.response_id), past_verdict=True)
+        return 0 if outcome is None or outcome.length is None else outcome.length
 
     def _learn_settled(self, outcome: Outcome, ending: Ending) -> bool:
         match outcome.tag:

@@ -1,0 +1,43 @@
+"""Chat door: `POST /v1/chat/completions`."""
+
+from functools import partial
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from andon.settings import Settings
+from gateway.http.answering import Answering
+from gateway.http.body import read_object
+from gateway.http.caller import principal_of
+from gateway.http.chat.chunks import ChatChunks
+from gateway.http.chat.completion import completion
+from gateway.http.chat.request import parse_chat
+from gateway.http.create_request import parse_create
+from gateway.http.creator import Creator
+
+
+class ChatDoor:
+    """The Chat Completions API: a create and nothing else. Its id is the response's, for the other doors to use."""
+
+    def __init__(self, *, creator: Creator, answering: Answering, settings: Settings) -> None:
+        self._creator = creator
+        self._answering = answering
+        self._settings = settings
+
+    def routes(self) -> list[Route]:
+        """List the routes."""
+        return [Route("/v1/chat/completions", self.create, methods=["POST"])]
+
+    async def create(self, request: Request) -> Response:
+        """`POST /v1/chat/completions`."""
+        self._answering.check_taking()
+        chat = parse_chat(await read_object(request, self._settings.max_frame_bytes))
+        asked = parse_create(chat.body, request.query_params, request.headers)
+        principal = principal_of(request)
+        accepted = await self._creator.create(asked, principal)
+        if asked.is_stream:
+            chunks = ChatChunks(accepted.response_id, include_usage=chat.include_usage)
+            return self._answering.stream_own(asked, accepted, principal, chunks)
+        write = partial(completion, accepted.response_id)
+        return await self._answering.wait_own(request, asked, accepted, principal, write)

@@ -1,0 +1,178 @@
+"""Door: the endpoints of the Responses API over HTTP.
+
+Owns what each request does. Does not own creating (`creator`), the streaming of answers and the waiting for them
+(`answering`), nor the shape of errors (`refusal`).
+"""
+
+from operator import itemgetter
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from andon.errors import RequestError
+from andon.frames import decode, encode
+from andon.ids import Principal, ResponseId, session_tag
+from andon.protocol import (
+    reason_of,
+    required_response_id,
+    response_not_found,
+    session_name,
+    starting_after_of,
+    stops_answer,
+)
+from andon.settings import Settings
+from andon.store import JobView, StopOutcome, StopReceipt, Store
+from gateway.http.answering import Answering
+from gateway.http.body import read_object
+from gateway.http.caller import principal_of
+from gateway.http.create_request import parse_create
+from gateway.http.creator import Accepted, Creator
+from gateway.http.event_stream import RESPONSE_HEADER, EventStream, ResponseEvents, event_stream_headers
+from gateway.http.snapshot import final_response, snapshot
+from gateway.stops import Stops
+
+_SWITCHES: Final = {"true": True, "1": True, "false": False, "0": False}
+
+
+class ResponsesDoor:
+    """The Responses API."""
+
+    def __init__(
+        self, *, store: Store, stops: Stops, creator: Creator, answering: Answering, settings: Settings
+    ) -> None:
+        self._store = store
+        self._stops = stops
+        self._creator = creator
+        self._answering = answering
+        self._settings = settings
+
+    def routes(self) -> list[Route]:
+        """List the routes."""
+        return [
+            Route("/v1/responses", self.create, methods=["POST"]),
+            Route("/v1/responses", self.live, methods=["GET"]),
+            Route("/v1/responses/{response_id}", self.retrieve, methods=["GET"]),
+            Route("/v1/responses/{response_id}/cancel", self.cancel, methods=["POST"]),
+            Route("/v1/sessions/{session:path}/stop", self.stop_session, methods=["POST"]),
+        ]
+
+    # ── create ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def create(self, request: Request) -> Response:
+        """`POST /v1/responses`."""
+        self._answering.check_taking()
+        body = await read_object(request, self._settings.max_frame_bytes)
+        asked = parse_create(body, request.query_params, request.headers)
+        principal = principal_of(request)
+        accepted = await self._creator.create(asked, principal)
+        if asked.is_stream:
+            return self._answering.stream_own(asked, accepted, principal, ResponseEvents())
+        if asked.create.is_background:
+            return await self._as_it_stands(await self._job(accepted.response_id, principal))
+        return await self._answering.wait_own(request, asked, accepted, principal, _final)
+
+    # ── look ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def retrieve(self, request: Request) -> Response:
+        """`GET /v1/responses/{id}`: as it stands, or its events from `starting_after` on."""
+        job = await self._job(required_response_id(request.path_params["response_id"]), principal_of(request))
+        if not _is_on(request, "stream"):
+            if job.last is None and job.abandon_s:
+                await self._store.present({job.response_id: job.abandon_s})  # whoever asks has not abandoned it
+            return await self._as_it_stands(job)
+        self._answering.check_taking()
+        after = starting_after_of(request.query_params.get("starting_after"))
+        if after == job.last:
+            return Response(headers=event_stream_headers(job.response_id), media_type=EventStream.media_type)
+        if after >= 0 and not await self._store.log_slice(job.response_id, after, after):
+            message = f"`starting_after`: this response has no event {after} yet. Give a number that it has sent."
+            raise RequestError("invalid_value", message, param="starting_after")
+        return self._answering.stream(Accepted(job.response_id, job.abandon_s), ResponseEvents(), starting_after=after)
+
+    async def live(self, request: Request) -> Response:
+        """`GET /v1/responses?session=`: what is live in a session."""
+        if "session" not in request.query_params:
+            message = "Give `session` to list its live responses, or upgrade to a WebSocket, or POST to create."
+            raise RequestError("missing_required_parameter", message, param="session")
+        principal = principal_of(request)
+        tag = session_tag(principal, session_name(request.query_params["session"]))
+        listed = []
+        # One after another: each holds its whole request for a moment.
+        for response_id in sorted(await self._store.live(tag)):
+            job = await self._store.job(response_id)
+            if job is not None and job.last is None and job.is_owned_by(principal):
+                listed.append(job)
+        data = sorted(map(_row, listed), key=itemgetter("created_at"))
+        return Response(encode({"object": "list", "data": data, "has_more": False}), media_type="application/json")
+
+    # ── stop ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def cancel(self, request: Request) -> Response:
+        """`POST /v1/responses/{id}/cancel`: the stop; then the Response as it stands."""
+        response_id = required_response_id(request.path_params["response_id"])
+        principal = principal_of(request)
+        (receipt,) = await self._stop([response_id], principal, await self._reason(request))
+        if receipt.outcome is StopOutcome.UNKNOWN:
+            raise response_not_found(response_id)
+        return await self._as_it_stands(await self._job(response_id, principal))
+
+    async def stop_session(self, request: Request) -> Response:
+        """`POST /v1/sessions/{session}/stop`: the stop of whatever is live in a session."""
+        principal = principal_of(request)
+        tag = session_tag(principal, session_name(request.path_params["session"]))
+        receipts = await self._stop(await self._store.live(tag), principal, await self._reason(request))
+        recorded = [receipt for receipt in receipts if receipt.outcome is StopOutcome.RECORDED]
+        return Response(encode(stops_answer(recorded)), media_type="application/json")
+
+    async def _stop(
+        self, response_ids: list[ResponseId], principal: Principal, reason: str | None
+    ) -> list[StopReceipt]:
+        """Stop, and wait within the bound until all is settled."""
+        async with self._stops.watch(response_ids) as watches:
+            receipts = await self._stops.stop(response_ids, principal, by=principal.subject, reason=reason)
+            recorded = [receipt for receipt in receipts if receipt.outcome is StopOutcome.RECORDED]
+            others = [receipt for receipt in receipts if receipt.outcome is not StopOutcome.RECORDED]
+            return others + await self._stops.settled(recorded, watches)
+
+    async def _reason(self, request: Request) -> str | None:
+        return reason_of(await read_object(request, self._settings.max_frame_bytes))
+
+    # ── shared ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _job(self, response_id: ResponseId, principal: Principal) -> JobView:
+        job = await self._store.job(response_id)
+        if job is None or not job.is_owned_by(principal):
+            raise response_not_found(response_id)
+        return job
+
+    async def _as_it_stands(self, job: JobView) -> Response:
+        body = await snapshot(self._store, job)
+        if body is None:
+            raise response_not_found(job.response_id)
+        return Response(body, headers={RESPONSE_HEADER: job.response_id}, media_type="application/json")
+
+
+def _final(frame: bytes) -> Response:
+    return Response(final_response(frame), media_type="application/json")
+
+
+def _is_on(request: Request, name: str) -> bool:
+    value = request.query_params.get(name, "false").lower()
+    if value not in _SWITCHES:
+        raise RequestError("invalid_value", f"`{name}`: expected `true` or `false`.", param=name)
+    return _SWITCHES[value]
+
+
+def _row(job: JobView) -> dict[str, Any]:
+    base = decode(job.base + b"}")
+    status = "in_progress" if job.state == "running" else "queued"
+    return {
+        "id": job.response_id,
+        "object": "response",
+        "status": status,
+        "created_at": base["created_at"],
+        "model": base["model"],
+        "background": base["background"],
+    }

@@ -1,0 +1,64 @@
+"""Submitter: the sure submit of a response, for the socket and for HTTP alike.
+
+Owns what is done when the answer to a submit is lost, when its key has created something before, and which error each
+refusal is. Guarantees: a response is accepted once, however often its submit had to be repeated.
+"""
+
+from typing import Final
+
+import structlog
+
+from andon.errors import ConflictError, OverloadedError, RequestError, RetryLaterError, StoreUnavailable
+from andon.ids import ResponseId
+from andon.store import MOST_WAITING_IN_LANE, Store, Submission, Submittal, Submitted
+
+_log = structlog.get_logger(__name__)
+
+_TRIES: Final = 3
+_ACCEPTED: Final = frozenset({Submitted.QUEUED, Submitted.WAITING, Submitted.DUPLICATE, Submitted.KNOWN})
+
+
+class Submitter:
+    """Submits. `key_name`: what the client calls the key that makes its create idempotent."""
+
+    def __init__(self, store: Store, *, key_name: str) -> None:
+        self._store = store
+        self._key_name = key_name
+
+    async def submit(self, new: Submission) -> Submittal:
+        """Submit; `known` in the answer means that the same create was accepted before, as another response.
+
+        Raises RequestError or RetryLaterError where it was refused, StoreUnavailable where that is not known.
+        Cancelling the wait is safe; the response may be accepted all the same.
+        """
+        submittal = await self._submit_surely(new)
+        if submittal.tag in {Submitted.KNOWN, Submitted.CONFLICT} and not await self._store.exists(
+            submittal.response_id
+        ):
+            # What this key once created is kept no more: it is a new create.
+            submittal = await self._submit_surely(new, instead_of=submittal.response_id)
+        if submittal.tag not in _ACCEPTED:
+            raise self._refusal(submittal.tag)
+        return submittal
+
+    async def _submit_surely(self, new: Submission, *, instead_of: ResponseId | None = None) -> Submittal:
+        """Submit; again if the answer was lost, for a repeat of the same id changes nothing."""
+        for _ in range(_TRIES - 1):
+            try:
+                return await self._store.submit(new, instead_of=instead_of)
+            except StoreUnavailable as error:
+                if error.code == "store_full":
+                    raise
+                _log.info("submit.repeated", response=new.response_id, error=str(error))
+        return await self._store.submit(new, instead_of=instead_of)
+
+    def _refusal(self, submitted: Submitted) -> RetryLaterError | RequestError:
+        if submitted is Submitted.LANE_FULL:
+            message = f"{MOST_WAITING_IN_LANE} responses wait in this lane. Wait for one, or use another `stream_id`."
+            return OverloadedError("lane_full", message)
+        if submitted is Submitted.CONFLICT:
+            key = f"`{self._key_name}`"
+            message = f"This {key} created another response in this session, with another body. Use a new {key}."
+            return ConflictError("idempotency_conflict", message, param=self._key_name)
+        message = "This session belongs to somebody else. Choose another name."
+        return RequestError("session_not_yours", message, param="session")

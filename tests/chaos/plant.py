@@ -1,0 +1,103 @@
+"""Plant: a stack whose server keeps its data, with a bad network beside the good one, and a record of what was frozen.
+
+Owns the extra: the append-only server, the proxies in front of it, and freezing with a memory. The rest is
+`tests.stack.stack`, its judgement at the end included.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from andon.database import Database
+from andon.embedded import EmbeddedValkey
+from tests.chaos.proxy import Proxy
+from tests.stack.process import Process
+from tests.stack.stack import Stack
+
+
+class Freeze(msgspec.Struct, frozen=True):
+    """A process was frozen; Unix seconds."""
+
+    frozen_at: float
+    thawed_at: float
+
+
+class Plant(Stack):
+    """Two gateways, some workers, Valkey and the sim; one worker and one gateway have a proxy to Redis."""
+
+    def __init__(self, logs: Path, *, workers: int, lease_s: float, env: Mapping[str, str] | None = None) -> None:
+        # Several commands must fit into the lease, as they do with the defaults.
+        settings = {"ANDON_LEASE_S": str(lease_s), "ANDON_LOG_LEVEL": "info", **(env or {})}
+        super().__init__(logs, gateways=1, workers=workers - 1, env=settings)
+        # `no`: written before the answer, as with `always`, so a crash of the server loses nothing that was answered;
+        # but left to the kernel, since a slow disk of the test machine would freeze the server for seconds.
+        self.valkey = EmbeddedValkey(appendonly=logs / "valkey", config={"appendfsync": "no"})
+        self.lease_s = lease_s
+        self.freezes: list[Freeze] = []
+        self._nest = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Start the stack, then the two processes behind proxies."""
+        await super().__aenter__()
+        try:
+            target = Path(self.valkey.url.removeprefix("unix://"))
+            self.worker_network = await self._nest.enter_async_context(Proxy(target).open())
+            self.gateway_network = await self._nest.enter_async_context(Proxy(target).open())
+            self.database = await self._nest.enter_async_context(Database(self.valkey.url, timeout_s=2.0).open())
+            await asyncio.gather(
+                self.start_worker(ANDON_REDIS_URL=self.worker_network.url),
+                self.start_gateway(ANDON_REDIS_URL=self.gateway_network.url),
+            )
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End the stack while the proxies still carry its goodbyes."""
+        async with self._nest:
+            await super().__aexit__(kind, error, traceback)
+
+    @property
+    def urls(self) -> list[str]:
+        """The endpoints of all gateways."""
+        return [gateway.url for gateway in self.gateways]
+
+    @property
+    def far_worker(self) -> Process:
+        """The worker behind the proxy."""
+        return self.workers[-1]
+
+    @contextlib.asynccontextmanager
+    async def frozen(self, process: Process) -> AsyncIterator[None]:
+        """Freeze a process for the length of a block."""
+        frozen_at = time.time()
+        process.freeze()
+        try:
+            yield
+        finally:
+            process.thaw()
+            self.freezes.append(Freeze(frozen_at, time.time()))
+
+    async def freeze_server(self, seconds: float) -> None:
+        """Freeze the server for so long."""
+        os.kill(self.valkey.pid, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            os.kill(self.valkey.pid, signal.SIGCONT)
+
+    async def restart_server(self, *, keep_data: bool) -> None:
+        """Kill the server as a crash would, and start it again."""
+        await asyncio.to_thread(self.valkey.kill)
+        await asyncio.to_thread(self.valkey.restart, keep_data=keep_data)

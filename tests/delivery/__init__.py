@@ -1,0 +1,1 @@
+"""Delivery: any device, any replica, any network, with real processes and through public doors."""

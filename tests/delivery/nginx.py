@@ -1,0 +1,95 @@
+"""Nginx: a plain round robin in front of gateways, without stickiness, as a user would set it up.
+
+Owns the process, its configuration and its being there: where it is missing and we are root, it is installed; where
+that cannot be, the test is skipped and says why.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from andon.supervised import spawn
+from tests.stack.waiting import wait_until
+
+_INSTALL_S = 240
+_SYSTEM_PATH = "/usr/sbin:/usr/local/sbin:/sbin"
+
+_CONFIG = """
+daemon off;
+master_process off;
+pid {home}/nginx.pid;
+error_log {home}/error.log;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off;
+  client_body_temp_path {home}/body;
+  proxy_temp_path {home}/proxy;
+  fastcgi_temp_path {home}/fastcgi;
+  uwsgi_temp_path {home}/uwsgi;
+  scgi_temp_path {home}/scgi;
+  upstream andon {{ {servers} }}
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{
+      proxy_pass http://andon;
+      proxy_http_version 1.1;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection "upgrade";
+      proxy_read_timeout 1h;
+    }}
+  }}
+}}
+"""
+
+
+def binary() -> str:
+    """Return the path of nginx; install it if that can be done, skip the test otherwise."""
+    if (found := _found()) is not None:
+        return found
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        pytest.skip("nginx is not installed, and only root on Debian could install it: apt-get install nginx-light")
+    # Its service is not what we want: nothing is started on port 80.
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    done = subprocess.run(
+        ["apt-get", "install", "-y", "nginx-light"],
+        env=env, capture_output=True, text=True, timeout=_INSTALL_S, check=False,
+    )  # fmt: skip
+    if (found := _found()) is None:
+        pytest.skip(f"nginx is not installed, and apt-get install nginx-light failed: {done.stderr[-300:]}")
+    return found
+
+
+def _found() -> str | None:
+    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}")
+
+
+@asynccontextmanager
+async def round_robin(gateway_ports: list[int], home: Path) -> AsyncIterator[str]:
+    """Run nginx in front of these gateways for the length of a block; give the WebSocket endpoint."""
+    nginx = binary()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    servers = " ".join(f"server 127.0.0.1:{gateway};" for gateway in gateway_ports)
+    config = home / "nginx.conf"
+    config.write_text(_CONFIG.format(home=home, servers=servers, port=port))
+    with (home / "output.log").open("ab") as output:
+        process = spawn([nginx, "-p", str(home), "-e", str(home / "error.log"), "-c", str(config)], output=output)
+    try:
+        await wait_until(lambda: process.poll() is not None or _listens(port), what="nginx listens")
+        assert process.poll() is None, (home / "error.log").read_text() + (home / "output.log").read_text()
+        yield f"ws://127.0.0.1:{port}/v1/responses"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,90 @@
+"""Leaks: thousands of starts and stops on one worker leave nothing behind."""
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Final
+
+import psutil
+import pytest
+
+from andon.database import Database
+from tests.contract.waiting import wait_until
+from tests.stack.client import Client
+from tests.stack.process import Process
+from tests.stack.prompt import Prompt
+from tests.stack.stack import Stack
+
+ROUNDS: Final = 200 if os.environ.get("ANDON_CHAOS") == "full" else 20
+_LANES: Final = 25
+_WARM_UP: Final = 8
+# What an allocator may keep after its warm-up, and a worker's memory for one run is more than a hundredth of: a
+# leak of 2 KiB a start would be 10 MiB in a full run.
+_MOST_GROWTH_BYTES: Final = 8 * 1024 * 1024
+
+
+async def _start_and_stop(client: Client) -> None:
+    """Start a stream in each lane and stop them: half before their first token, half in the middle."""
+    known = len(client.response_ids())
+    for lane in range(_LANES):
+        prompt = Prompt(tokens=100_000, rate=200, ttft_s=0.0 if lane % 2 else 30.0)
+        await client.create(prompt.body, stream_id=f"lane-{lane}")
+    ids = await _created(client, known)
+    for lane, response_id in enumerate(ids):
+        if lane % 2:
+            await client.text_begun(response_id, deltas=1)
+    for response_id in ids:
+        await client.cancel(response_id=response_id)
+    for response_id in ids:
+        assert (await client.ending(response_id))["response"]["status"] == "cancelled"
+    # What was seen is looked through at each wait.
+    client.events.clear()
+    client.frames.clear()
+
+
+async def _created(client: Client, known: int) -> list[str]:
+    await client.until(lambda _: len(client.response_ids()) == known + _LANES)
+    lanes = {e["stream_id"]: e["response_id"] for e in client.events if e["type"] == "response.created"}
+    return [lanes[f"lane-{lane}"] for lane in range(_LANES)]
+
+
+def _sockets(worker: Process) -> int:
+    return len(psutil.Process(worker.pid).net_connections("all"))
+
+
+def _memory(worker: Process) -> int:
+    return int(psutil.Process(worker.pid).memory_info().rss)
+
+
+@pytest.mark.timeout(300)
+async def test_starts_and_stops_leave_no_socket_key_or_memory(
+    own_stack: Callable[..., AbstractAsyncContextManager[Stack]],
+) -> None:
+    """After a warm-up, and once all short times to live are over, the worker and Redis are as they were."""
+    short = {
+        "ANDON_ABANDON_S": "2",
+        "ANDON_LOG_TTL_S": "1",
+        "ANDON_SESSION_TTL_S": "1",
+        "ANDON_QUEUE_TTL_S": "1",
+        "ANDON_MAX_RUN_S": "2",
+    }
+    async with own_stack(gateways=1, workers=1, ANDON_LOG_LEVEL="info", **short) as stack:
+        (worker,) = stack.workers
+        async with Database(stack.valkey.url, timeout_s=2.0).open() as server:
+            async with stack.connect(0, on_stop="keep") as client:
+                for _ in range(_WARM_UP):
+                    await _start_and_stop(client)
+                sockets, memory = _sockets(worker), _memory(worker)
+                for _ in range(ROUNDS):
+                    await _start_and_stop(client)
+                assert _memory(worker) - memory < _MOST_GROWTH_BYTES
+                await wait_until(lambda: _sockets(worker) <= sockets)
+            assert (await stack.meter.read()).open == 0
+            await wait_until(lambda: _is_empty(server), timeout_s=20)
+
+
+async def _is_empty(server: Database) -> bool:
+    """Tell whether only what belongs to no response is left."""
+    names = {name.decode() for name in await server.call("KEYS", "*")}
+    lasting = {"andon:queue", "andon:workers", "andon:sessions", "andon:settlements"}
+    return not {name for name in names - lasting if not name.endswith(":lease") and ":turn:" not in name}
