@@ -74,7 +74,10 @@ def piece_frame(piece: Delta | Event, sequence_number: int, envelope_: bytes, fr
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Consecutive frames of one response, as published: `frames[i]` has the number `first + i`."""
+    """Consecutive frames of one response, as published: `frames[i]` has the number `first + i`.
+
+    No frames: they are too large to be published, and are in the log.
+    """
 
     response_id: ResponseId
     first: int
@@ -94,14 +97,15 @@ _HEADER_PARTS: Final = 4
 def parse_batch(message: bytes) -> Batch:
     """Take a published message apart: `R first last flag` LF frame LF frame ...
 
-    `flag` is `.` or, for the batch that holds the terminal event, `!`. Raises ContractError for anything else.
+    `flag` is `.` or, for the batch that holds the terminal event, `!`. The frames may be left out, where they are too
+    large to be published. Raises ContractError for anything else.
     """
     header, *frames = message.split(b"\n")
     parts = header.split(b" ")
-    if len(parts) != _HEADER_PARTS or not frames:
+    if len(parts) != _HEADER_PARTS:
         raise ContractError(f"a published message has a foreign header: {header[:80]!r}")
     response_id, first, last, flag = parts
     batch = Batch(ResponseId(response_id.decode()), int(first), tuple(frames), flag == b"!")
-    if batch.after != int(last) + 1:
+    if frames and batch.after != int(last) + 1:
         raise ContractError(f"a published batch says {first!r} to {last!r} and holds {len(frames)} frames")
     return batch

@@ -112,7 +112,10 @@ class Hub:
             _log.warning("hub.foreign_message", channel=channel, error=str(error))
             return
         for listener in tuple(self._listeners.get(channel, {}).get(batch.response_id, ())):
-            listener.on_batch(batch)
+            if batch.frames:
+                listener.on_batch(batch)
+            else:
+                listener.on_missed()
 
     def _on_confirmed(self, channel: str) -> None:
         for listeners in list(self._listeners.get(channel, {}).values()):

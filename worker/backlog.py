@@ -13,6 +13,9 @@ from andon.frames import encode
 from andon.pieces import Delta, Event
 
 _FRAME_OVERHEAD_BYTES = 200
+# The last `*.done` events repeat the whole text, three times over: a long answer would break the bound at its very end,
+# when nothing more can gather. They have a bound of their own.
+_HELD_TIMES = 16
 
 
 class Backlog:
@@ -23,8 +26,9 @@ class Backlog:
         self._pieces: list[Delta | Event] = []
         # The texts of the last piece where it is a delta: joined when taken, for joining at each merge would copy all.
         self._growing: list[str] = []
-        # An estimate that errs upwards: text and overhead of what is held.
+        # Estimates that err upwards, text and overhead: of what may be logged, and of the trailing `*.done` events.
         self._bytes = 0
+        self._held_bytes = 0
 
     def __bool__(self) -> bool:
         """Tell whether anything is held."""
@@ -33,10 +37,16 @@ class Backlog:
     @property
     def overfull(self) -> bool:
         """Tell whether the bound is exceeded: the stated policy is to close that upstream and fail the response."""
-        return self._bytes > self._most_bytes
+        return self._bytes > self._most_bytes or self._held_bytes > _HELD_TIMES * self._most_bytes
 
     def add(self, piece: Delta | Event) -> None:
         """Hold a piece; a delta of the same part as the last one merges with it."""
+        if _is_held(piece):
+            assert isinstance(piece, Event)
+            self._held_bytes += len(encode(piece.body)) + _FRAME_OVERHEAD_BYTES
+        else:
+            # What follows lets the held ones go.
+            self._bytes, self._held_bytes = self._bytes + self._held_bytes, 0
         if isinstance(piece, Delta):
             self._bytes += len(piece.text.encode())
             last = self._pieces[-1] if self._pieces else None
@@ -44,7 +54,7 @@ class Backlog:
                 self._growing.append(piece.text)
                 return
             self._bytes += _FRAME_OVERHEAD_BYTES
-        else:
+        elif not _is_held(piece):
             self._bytes += len(encode(piece.body)) + _FRAME_OVERHEAD_BYTES
         self._join_growing()
         self._pieces.append(piece)
@@ -63,11 +73,11 @@ class Backlog:
         """Take all that may be logged now: everything but the trailing `*.done` events."""
         self._join_growing()
         end = len(self._pieces)
-        while end and isinstance(self._pieces[end - 1], Event) and self._pieces[end - 1].type.endswith(".done"):
+        while end and _is_held(self._pieces[end - 1]):
             end -= 1
         taken, self._pieces = self._pieces[:end], self._pieces[end:]
         self._growing = []
-        self._recount()
+        self._bytes = 0
         return taken
 
     def take_all(self) -> list[Delta | Event]:
@@ -75,7 +85,7 @@ class Backlog:
         self._join_growing()
         taken, self._pieces = self._pieces, []
         self._growing = []
-        self._bytes = 0
+        self._bytes = self._held_bytes = 0
         return taken
 
     def text(self) -> str:
@@ -83,8 +93,9 @@ class Backlog:
         self._join_growing()
         return text_of(self._pieces)
 
-    def _recount(self) -> None:
-        self._bytes = sum(len(encode(p.body)) + _FRAME_OVERHEAD_BYTES for p in self._pieces if isinstance(p, Event))
+
+def _is_held(piece: Delta | Event) -> bool:
+    return isinstance(piece, Event) and piece.type.endswith(".done")
 
 
 def _same_part(one: Delta, other: Delta) -> bool:

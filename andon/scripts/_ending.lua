@@ -31,10 +31,17 @@ local function created_frame(f)
   return frame_of(f, 'response.created', 0, ',"session":' .. f.session_json, QUEUED)
 end
 
--- Publish frames with their header. Always the last thing that a script does.
+-- A larger message would run into the server's limits for subscribers' output (8 MB for a minute by default), which
+-- cut a gateway off; and a gateway reads what it is not sent from the log.
+local MOST_PUBLISHED_BYTES = 1048576
+
+-- Publish frames with their header, or the header alone. Always the last thing that a script does.
 local function publish(channel, rid, first, frames, terminal)
-  local header = rid .. ' ' .. first .. ' ' .. (first + #frames - 1) .. ' ' .. (terminal and '!' or '.')
-  redis.call('SPUBLISH', channel, header .. '\n' .. table.concat(frames, '\n'))
+  local message = rid .. ' ' .. first .. ' ' .. (first + #frames - 1) .. ' ' .. (terminal and '!' or '.')
+  local bytes = 0
+  for i = 1, #frames do bytes = bytes + #frames[i] end
+  if bytes <= MOST_PUBLISHED_BYTES then message = message .. '\n' .. table.concat(frames, '\n') end
+  redis.call('SPUBLISH', channel, message)
 end
 
 local function append_frames(log, frames)

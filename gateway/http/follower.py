@@ -46,6 +46,8 @@ class Follower:
         # Set when there is a frame to take, or an end.
         self._ready = asyncio.Event()
         self._outbox = Outbox(most_bytes, on_waiting=self._ready.set)
+        # Size of the frame that was given last, and is being sent.
+        self._given_bytes = 0
         self._attachment = Attachment(
             response_id,
             starting_after=starting_after,
@@ -85,12 +87,16 @@ class Follower:
 
     async def next(self) -> bytes | None:
         """Wait for the next frame; None at the end, which `ending` then names. Cancelling the wait is safe."""
+        # Whoever asks for the next one has sent the last one.
+        self._outbox.sent(self._given_bytes)
+        self._given_bytes = 0
         while (frame := self._outbox.take()) is None:
             if self._outbox.closing is not None:
                 return None
             self._ready.clear()
             await self._ready.wait()
         self.delivered += 1
+        self._given_bytes = len(frame)
         if self._outbox.is_low:
             self._attachment.on_drained()
         return frame

@@ -1,7 +1,11 @@
 import pytest
 
 from andon import keys
+from andon.database import Database
+from andon.frames import parse_batch
+from andon.settings import Settings
 from andon.store import Outcome, Store, Written
+from andon.subscriber import Subscriber
 from tests.contract.jobs import (
     OTHER_WORKER,
     deltas,
@@ -14,6 +18,7 @@ from tests.contract.jobs import (
 )
 from tests.contract.sdk import assert_sdk_reads
 from tests.contract.strangers import fenced_variants
+from tests.contract.waiting import wait_until
 
 
 async def test_appended_frames_are_the_log(store: Store) -> None:
@@ -123,3 +128,27 @@ async def test_another_claim_fences_the_first_worker_for_good(store: Store) -> N
     assert (old.generation, new.generation, new.earlier_claims) == (1, 2, 1)
     assert (await store.append(old, 2, deltas(old, 2, "old"), renew=False)).tag is Written.FENCED
     assert (await store.append(new, 2, deltas(new, 2, "new"), renew=False)).tag is Written.OK
+
+
+async def test_a_batch_too_large_to_be_published_is_announced_by_its_header(database: Database) -> None:
+    """The server cuts off subscribers whose output grows too large; what is not sent is in the log."""
+    store = Store(database, Settings())
+    job = await running(store)
+    heard: list[bytes] = []
+    subscriber = Subscriber(
+        database.make_connection,
+        sharded=True,
+        timeout_s=2.0,
+        ping_every_s=1.0,
+        on_message=lambda _, message: heard.append(message),
+        on_confirmed=lambda _: None,
+    )
+    async with subscriber.open():
+        await subscriber.subscribe(keys.events(job.tag))
+        await store.append(job, 2, deltas(job, 2, "x" * 600_000), renew=False)
+        await store.append(job, 3, deltas(job, 3, "x" * 600_000, "y" * 600_000), renew=False)
+        await wait_until(lambda: len(heard) == 2)
+    small, large = map(parse_batch, heard)
+    assert (small.first, len(small.frames)) == (2, 1)
+    assert (large.first, large.frames) == (3, ())
+    assert len(await store.log_slice(job.response_id, 0, -1)) == 5

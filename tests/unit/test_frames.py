@@ -69,11 +69,15 @@ def test_a_published_batch_comes_apart_as_it_was_put_together(
     assert batch.after == first + len(frames)
 
 
+def test_a_batch_too_large_to_be_published_is_named_by_its_header_alone() -> None:
+    """Whoever listens reads it from the log."""
+    assert parse_batch(b"resp_x 5 9 !") == Batch(ResponseId("resp_x"), 5, (), terminal=True)
+
+
 @pytest.mark.parametrize(
     "message",
     [
         b"",
-        b"resp_x 0 0 .",
         b"resp_x 0 1 .\n{}",
         b"resp_x 0 .\n{}",
         b"hello\nworld",

@@ -216,17 +216,17 @@ async def test_when_the_tries_are_spent_the_failure_is_the_finish(delays: list[f
     await run.closed()
     assert source.opened == 3
     assert len(delays) == 2
-    assert run.pieces == [Finish("failed", {}, None, failure=FAILURE)]
+    assert run.pieces == [Finish("failed", {}, {}, failure=FAILURE)]
 
 
 async def test_what_will_never_do_is_not_tried_again() -> None:
-    """A refused request is not sent twice."""
+    """A refused request is not sent twice, and has cost nothing: the upstream told so."""
     source = FakeSource(failure(retryable=False))
     run = Run(source)
     run.pump.start(REQUEST)
     await run.closed()
     assert source.opened == 1
-    assert run.finish == Finish("failed", {}, None, failure=FAILURE)
+    assert run.finish == Finish("failed", {}, {}, failure=FAILURE)
 
 
 @pytest.mark.parametrize("crash", [None, ValueError("a bug of the source")])
