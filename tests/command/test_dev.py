@@ -44,11 +44,14 @@ def test_dev_leaves_nothing(number: signal.Signals) -> None:
         wait_removed(stack.home)
 
 
-def test_dev_restarts_what_was_killed(dev: DevStack) -> None:
-    """A worker that is killed comes back, and a response is still to be had."""
-    os.kill(dev.pids["worker-2"], signal.SIGKILL)
-    wait_gone(dev.pids["worker-2"])
-    done = andon("chat", "hello", "--max-output-tokens", "5", "--url", dev.url_b)
+def test_dev_restarts_what_was_killed() -> None:
+    """Both workers are killed, and a response is still to be had: they come back."""
+    stack = DevStack.start("--rate", "100")  # its own: the others look at processes that nobody killed
+    workers = [stack.pids["worker-1"], stack.pids["worker-2"]]
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    wait_gone(*workers)
+    done = andon("chat", "hello", "--max-output-tokens", "5", "--url", stack.url_b)
     assert (done.code, len(done.out.split())) == (0, 5)
 
 

@@ -10,21 +10,19 @@ from tests.stack.stack import Stack
 
 # Turns last two seconds, and logs eight, for those that lag read from them; a reader is dead after eight, too, and
 # slow if it takes less than an outbox in three.
-_BRIEF = {
+BRIEF = {
     "ANDON_LOG_TTL_S": "8",
     "ANDON_SESSION_TTL_S": "2",
     "ANDON_WS_PING_INTERVAL_S": "1",
     "ANDON_WS_PING_TIMEOUT_S": "7",
     "ANDON_SLOW_READER_S": "3",
-    # The endings of an item repeat its whole text, three times, and wait for the ending of the response.
-    "ANDON_JOB_BUFFER_BYTES": str(64 * 1024 * 1024),
     "ANDON_OUTBOX_BYTES": str(512 * 1024),
 }
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def _shared_brief_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    async with Stack(tmp_path_factory.mktemp("brief-stack"), gateways=1, workers=1, env=_BRIEF) as stack:
+    async with Stack(tmp_path_factory.mktemp("brief-stack"), gateways=1, workers=1, env=BRIEF) as stack:
         yield stack
 
 

@@ -104,6 +104,9 @@ class Stack:
             **kept,
             "ANDON_REDIS_URL": self.valkey.url,
             "ANDON_LOG_LEVEL": "debug",
+            # A machine that runs many tests at once may starve a worker for seconds; where the lease is what a test is
+            # about, the test sets it.
+            "ANDON_LEASE_S": "20",
             "OPENAI_BASE_URL": self.meter.base_url,
             "OPENAI_API_KEY": self.api_key,
             **self._env,
