@@ -24,8 +24,12 @@ from andon.replication import Replication
 from andon.response import Status, Stop, error_object
 from andon.script import script
 from andon.settings import Settings
+from andon.shared_read import SharedReads
 from andon.turns import Turn, parse_turn
 
+# A slice of a log: what a slow socket may hold beyond its outbox's bound is about this much, or one frame.
+SLICE_FRAMES: Final = 256
+SLICE_BYTES: Final = 128 * 1024
 MOST_WAITING_IN_LANE: Final = 16
 # Why a stop was asked for that nobody asked for.
 ABANDONED: Final = "abandoned"
@@ -243,6 +247,7 @@ class Store:
         self._log_ttl_ms = _ms(settings.log_ttl_s)
         self._outbox_ttl_ms = _ms(OUTBOX_TTL_S)
         self._turn_ttl_ms = _ms(settings.session_ttl_s)
+        self._slices = SharedReads(self._slice)
 
     # ── gateway ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -484,6 +489,21 @@ class Store:
     async def log_slice(self, rid: ResponseId, first: int, last: int) -> list[bytes]:
         """Read frames by number, both ends included; `last` -1: to the end."""
         frames: list[bytes] = await self.database.call("LRANGE", keys.log(rid), first, last)
+        return frames
+
+    async def log_from(self, rid: ResponseId, first: int) -> list[bytes]:
+        """Read frames from a number on, as many as fit into a slice; none at the end of the log.
+
+        A batch that is too large to be published is wanted by everybody who follows it, at the same moment: it is
+        read once, and they hold the same bytes.
+        """
+        return await self._slices.read((rid, first))
+
+    async def _slice(self, of: tuple[ResponseId, int]) -> list[bytes]:
+        rid, first = of
+        frames: list[bytes] = await self.database.eval(
+            script("slice"), [keys.log(rid)], [first, SLICE_FRAMES, SLICE_BYTES]
+        )
         return frames
 
     async def session_name(self, tag: SessionTag, principal: Principal) -> SessionName | None:

@@ -24,11 +24,6 @@ from gateway.outbox import Outbox
 
 _log = structlog.get_logger(__name__)
 
-# A slice is read by number of frames; how many is learnt from how large the last ones were, so that what a slow socket
-# holds beyond its outbox's bound is about this much, whether a frame is one token or ten kilobytes.
-_SLICE_BYTES: Final = 128 * 1024
-_FIRST_SLICE_FRAMES: Final = 16
-_MOST_SLICE_FRAMES: Final = 256
 _STORE_RETRY_S: Final = 0.2
 
 
@@ -66,8 +61,6 @@ class Attachment:
         # Something was published, or may have been missed, since the filling task last read.
         self._behind = False
         self._closed = False
-        # How many frames of the log are read at once.
-        self._slice_frames = _FIRST_SLICE_FRAMES
         # Whether a batch came since the last audit.
         self._heard = False
         # Set once the submit was answered: only what was accepted can be lost.
@@ -145,16 +138,12 @@ class Attachment:
             if not self._outbox.has_room:
                 self._behind = True
                 return
-            frames = await self._store.log_slice(
-                self.response_id, self._cursor.next, self._cursor.next + self._slice_frames - 1
-            )
+            frames = await self._store.log_from(self.response_id, self._cursor.next)
             if not frames:
                 if await self._is_lost():
                     self._closed = True
                     self._on_lost(self)
                 return
-            size_bytes = sum(map(len, frames))
-            self._slice_frames = max(1, min(_MOST_SLICE_FRAMES, _SLICE_BYTES * len(frames) // size_bytes))
             self._cursor.take_logged(frames)
             self._deliver(frames)
 
