@@ -8,8 +8,8 @@ import msgspec
 
 from andon.errors import ContractError
 from andon.ids import ResponseId
+from andon.replies import parse_stop
 from andon.response import Stop
-from andon.store import parse_stop
 
 
 class Hint(msgspec.Struct, frozen=True):

@@ -13,8 +13,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from andon.errors import NotFoundError, RequestError
 from andon.ids import SESSION_NAME_MAX_CHARS, ResponseId, SessionName, as_response_id
+from andon.replies import StopReceipt
 from andon.settings import LONGEST_ABANDON_S, SHORTEST_ABANDON_S
-from andon.store import StopReceipt
 
 _STREAM_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 EVENT_ID_MAX_CHARS: Final = 512

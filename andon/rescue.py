@@ -17,8 +17,9 @@ from andon.frames import decode, encode
 from andon.ids import ResponseId, WorkerId
 from andon.lease import Leases
 from andon.output import OutputFold, output_text
+from andon.replies import Claimed, JobView, Written
 from andon.response import Ending, Status, settlement, terminal_frame, worker_lost
-from andon.store import Claimed, JobView, Store, Written
+from andon.store import Store
 from andon.usage import Usage, estimate
 
 _log = structlog.get_logger(__name__)

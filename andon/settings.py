@@ -95,6 +95,11 @@ class Settings(BaseModel):
     )
     max_attempts: int = Field(3, ge=1, le=20, description="Claims a job may have before its loss is its failure.")
     upstream_retries: int = Field(2, ge=0, le=10, description="Repeats of an upstream request before its first event.")
+    upstream_running_usage: bool = Field(
+        default=False,
+        description="Asks a Chat Completions server for its usage in every chunk, as vLLM offers: then also a stopped "
+        "response has exact usage. A server that does not know it may refuse.",
+    )
     upstream_gap_s: float = Field(
         120.0, ge=0.1, le=3600, description="Seconds an upstream may be silent between two bytes."
     )

@@ -5,31 +5,38 @@ nor decides. Every method may be repeated after StoreUnavailable, because every 
 changing anything. Cancelling the wait of any method is safe; the script may run all the same.
 """
 
-import asyncio
 import time
-from enum import StrEnum
-from typing import Any, Final, Literal, TypeVar
-
-import msgspec
+from typing import Any, Final, Literal
 
 from andon import keys
 from andon.database import Database
-from andon.errors import ContractError
 from andon.frames import decode, encode
-from andon.ids import Principal, ResponseId, SessionName, SessionTag, WorkerId, tag_of
+from andon.ids import Principal, ResponseId, SessionTag, WorkerId, tag_of
 from andon.lease import KEYS_TTL_MS
 from andon.link import Argument
 from andon.pieces import Cause, Failure
+from andon.reads import Reads
 from andon.replication import Replication
-from andon.response import Status, Stop, error_object
+from andon.replies import (
+    Claimed,
+    JobView,
+    Outcome,
+    Refused,
+    StopOutcome,
+    StopReceipt,
+    Submission,
+    Submittal,
+    Submitted,
+    id_of,
+    outcome_of,
+    tag_as,
+    time_of,
+)
+from andon.response import Status, error_object
 from andon.script import script
 from andon.settings import Settings
-from andon.shared_read import SharedReads
 from andon.turns import Turn, parse_turn
 
-# A slice of a log: what a slow socket may hold beyond its outbox's bound is about this much, or one frame.
-SLICE_FRAMES: Final = 256
-SLICE_BYTES: Final = 128 * 1024
 MOST_WAITING_IN_LANE: Final = 16
 # Why a stop was asked for that nobody asked for.
 ABANDONED: Final = "abandoned"
@@ -45,183 +52,6 @@ _QUEUE_TIMEOUT: Final = encode(
     )
 )
 
-_E = TypeVar("_E", bound=StrEnum)
-
-
-class Submission(msgspec.Struct, frozen=True):
-    """What the submit writes: the accepted request and the texts that every later frame is joined from."""
-
-    response_id: ResponseId
-    principal: Principal
-    session: SessionName
-    # `socket/stream_id`, or '' where there is no lane (HTTP).
-    lane: str
-    envelope: bytes
-    base: bytes
-    request: bytes
-    record: bytes
-    # The turns before it, oldest first.
-    chain: tuple[ResponseId, ...] = ()
-    is_stored: bool = True
-    # The client's own id of the create, and a digest of what it asked for: a repeat is known by them.
-    event_id: str | None = None
-    digest: str = ""
-    # Seconds without anybody attached until it is stopped; 0: never.
-    abandon_s: float = 0
-
-
-class Submitted(StrEnum):
-    """What became of a submission."""
-
-    QUEUED = "queued"
-    WAITING = "waiting"
-    DUPLICATE = "duplicate"
-    LANE_FULL = "lane_full"
-    FOREIGN = "foreign"
-    KNOWN = "known"
-    CONFLICT = "conflict"
-
-
-class Submittal(msgspec.Struct, frozen=True):
-    """The answer to a submission. `response_id`: the response that it is about, for a known create the earlier one."""
-
-    tag: Submitted
-    response_id: ResponseId
-
-
-class Claimed(msgspec.Struct, frozen=True):
-    """A job, and the right of one worker to write it: (worker id, generation)."""
-
-    response_id: ResponseId
-    worker_id: WorkerId
-    generation: int
-    next_number: int
-    request: bytes
-    envelope: bytes
-    base: bytes
-    record: bytes
-    earlier_claims: int
-    chain: tuple[ResponseId, ...] = ()
-    abandon_s: float = 0
-
-    @property
-    def tag(self) -> SessionTag:
-        """Return the tag of the job's session."""
-        return tag_of(self.response_id)
-
-
-class Refused(StrEnum):
-    """Why a claim was refused. Only a job that is gone may still appear: its queue entry is written first."""
-
-    GONE = "gone"
-    WAITING = "waiting"
-    TAKEN = "taken"
-    ENDED = "ended"
-    STOPPED = "stopped"
-    EXPIRED = "expired"
-
-
-class Written(StrEnum):
-    """What became of an append, a settlement, a requeue, a look or an ack."""
-
-    OK = "ok"
-    DUPLICATE = "duplicate"
-    STOPPED = "stopped"
-    GAP = "gap"
-    FENCED = "fenced"
-    GONE = "gone"
-    SETTLED = "settled"
-    ALREADY = "already"
-    QUEUED = "queued"
-    HAS_OUTPUT = "has_output"
-    SPENT = "spent"
-    ENDED = "ended"
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """A tagged reply with what it carries."""
-
-    tag: Written
-    # Length of the log: the next sequence number.
-    length: int | None = None
-    stop: Stop | None = None
-    # The response of the same lane whose turn it is now.
-    next_of_lane: ResponseId | None = None
-
-
-class StopOutcome(StrEnum):
-    """What a stop found."""
-
-    RECORDED = "recorded"
-    ALREADY_ENDED = "already_ended"
-    UNKNOWN = "unknown"
-
-
-class StopReceipt(msgspec.Struct, frozen=True):
-    """How far a stop got. Times are Unix seconds on Redis' clock (acked and closed: on the worker's), or None."""
-
-    response_id: ResponseId
-    outcome: StopOutcome
-    recorded: float | None = None
-    # When enough replicas had it; False if they did not say so in time; None where there are no replicas.
-    replicated: float | Literal[False] | None = None
-    acked: float | None = None
-    upstream_closed: float | None = None
-    settled: float | None = None
-    status: Status | None = None
-    next_of_lane: ResponseId | None = None
-
-
-class JobView(msgspec.Struct, frozen=True):
-    """What the job hash says: read by gateways, rescuers and the sweep."""
-
-    response_id: ResponseId
-    state: str
-    generation: int
-    owner: WorkerId
-    tenant: str
-    subject: str
-    session: SessionName
-    lane: str
-    abandon_s: float
-    envelope: bytes
-    base: bytes
-    record: bytes
-    request: bytes | None
-    queued_at: float | None
-    claimed_at: float | None
-    stop: Stop | None
-    acked_at: float | None
-    upstream_closed_at: float | None
-    settled_at: float | None
-    status: Status | None
-    # The sequence number of the terminal event, once ended.
-    last: int | None
-
-    def is_owned_by(self, principal: Principal) -> bool:
-        """Tell whether this principal made the session."""
-        return (self.tenant, self.subject) == (principal.tenant, principal.subject)
-
-
-def parse_stop(mark: bytes) -> Stop:
-    """Read a mark as the scripts wrote it."""
-    return msgspec.json.decode(mark, type=Stop)
-
-
-def _time(value: bytes | None) -> float | None:
-    return float(value) if value else None
-
-
-def _id(value: bytes) -> ResponseId | None:
-    return ResponseId(value.decode()) if value else None
-
-
-def _tag(kind: type[_E], reply: list[bytes]) -> _E:
-    try:
-        return kind(reply[0].decode())
-    except (ValueError, IndexError, AttributeError) as error:
-        raise ContractError(f"a script answered {reply!r}, which is no {kind.__name__}") from error
-
 
 def _ms(seconds: float) -> int:
     return int(seconds * 1000)
@@ -235,11 +65,11 @@ def presence_ttl_s(abandon_s: float) -> float:
     return abandon_s / 2
 
 
-class Store:
+class Store(Reads):
     """The scripts of a job's life, typed."""
 
     def __init__(self, database: Database, settings: Settings, replication: Replication | None = None) -> None:
-        self.database = database
+        super().__init__(database)
         self.settings = settings
         # What a stop waits for, where the server has replicas; workers have no use for it.
         self._replication = replication
@@ -247,7 +77,6 @@ class Store:
         self._log_ttl_ms = _ms(settings.log_ttl_s)
         self._outbox_ttl_ms = _ms(OUTBOX_TTL_S)
         self._turn_ttl_ms = _ms(settings.session_ttl_s)
-        self._slices = SharedReads(self._slice)
 
     # ── gateway ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -296,7 +125,7 @@ class Store:
         for hint in hints:
             await hint
         answer = await reply
-        tagged = _tag(Submitted, answer)
+        tagged = tag_as(Submitted, answer)
         is_about_another = tagged in {Submitted.KNOWN, Submitted.CONFLICT}
         return Submittal(tagged, ResponseId(answer[1].decode()) if is_about_another else rid)
 
@@ -321,12 +150,12 @@ class Store:
             reply, replicated = await self._replication.eval(script("stop"), self._ending_keys(rid), args)
         else:
             reply = await self.database.eval(script("stop"), self._ending_keys(rid), args)
-        outcome = _tag(StopOutcome, reply)
+        outcome = tag_as(StopOutcome, reply)
         if outcome is StopOutcome.UNKNOWN:
             return StopReceipt(rid, outcome)
         if outcome is StopOutcome.ALREADY_ENDED:
             return StopReceipt(rid, outcome, status=Status(reply[1].decode()))
-        recorded, acked, closed, settled = map(_time, reply[1:5])
+        recorded, acked, closed, settled = map(time_of, reply[1:5])
         receipt = StopReceipt(
             rid,
             outcome,
@@ -335,7 +164,7 @@ class Store:
             acked=acked,
             upstream_closed=closed,
             settled=settled,
-            next_of_lane=_id(reply[7]),
+            next_of_lane=id_of(reply[7]),
         )
         await self._give_turn(receipt.next_of_lane)
         return receipt
@@ -369,7 +198,7 @@ class Store:
             ],
         )
         if len(reply) > 1:
-            await self._give_turn(_id(reply[1]))
+            await self._give_turn(id_of(reply[1]))
 
     async def enqueue(self, rid: ResponseId) -> None:
         """Write a queue entry for a job that lost its own."""
@@ -380,53 +209,6 @@ class Store:
         """Renew the keys of a job that waits for its lane: no worker does it."""
         await self.database.call("PEXPIRE", keys.job(rid), self._live_ttl_ms)
 
-    async def job(self, rid: ResponseId) -> JobView | None:
-        """Read the job hash; None if there is none (expired, unknown, lost)."""
-        flat = await self.database.call("HGETALL", keys.job(rid))
-        if not flat:
-            return None
-        fields: dict[str, bytes] = {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
-        mark, status, last = fields.get("stop_json"), fields.get("status"), fields.get("last")
-        return JobView(
-            response_id=rid,
-            state=fields["state"].decode(),
-            generation=int(fields["gen"]),
-            owner=WorkerId(fields["owner"].decode()),
-            tenant=fields["tenant"].decode(),
-            subject=fields["subject"].decode(),
-            session=SessionName(fields["session"].decode()),
-            lane=fields["lane"].decode(),
-            abandon_s=float(fields["abandon_s"]),
-            envelope=fields["envelope"],
-            base=fields["base"],
-            record=fields["record"],
-            request=fields.get("request"),
-            queued_at=_time(fields.get("queued_at")),
-            claimed_at=_time(fields.get("claimed_at")),
-            stop=parse_stop(mark) if mark else None,
-            acked_at=_time(fields.get("acked_at")),
-            upstream_closed_at=_time(fields.get("upstream_closed_at")),
-            settled_at=_time(fields.get("settled_at")),
-            status=Status(status.decode()) if status else None,
-            last=int(last) if last else None,
-        )
-
-    async def chain_after(self, rid: ResponseId) -> tuple[ResponseId, ...] | None:
-        """Return the turns that a response following this one has before it; None if this one is no stored turn.
-
-        A response that is still live counts: the next one of its lane may follow it before it has ended.
-        """
-        stored, live = (
-            self.database.call("GET", keys.turn(rid)),
-            self.database.call("HMGET", keys.job(rid), "state", "chain", "is_stored"),
-        )
-        turn, (state, chain, is_stored) = await stored, await live
-        if turn is not None:
-            return (*parse_turn(turn).chain, rid)
-        if state not in {None, b"ended"} and is_stored == b"1":
-            return (*(ResponseId(earlier) for earlier in decode(chain)), rid)
-        return None
-
     async def present(self, ids: dict[ResponseId, float]) -> None:
         """Say that somebody is attached to these responses (id to the seconds of its abandonment)."""
         said = [
@@ -435,12 +217,6 @@ class Store:
         ]
         for reply in said:
             await reply
-
-    async def are_present(self, ids: list[ResponseId]) -> list[bool]:
-        """Tell for each response whether anybody was attached within half of its abandon time."""
-        return [
-            bool(reply) for reply in await asyncio.gather(*(self.database.call("EXISTS", keys.seen(r)) for r in ids))
-        ]
 
     async def missing_for_s(self, job: JobView) -> float:
         """Return for how long sweeps have missed a job's presence, counted from the first that did."""
@@ -465,62 +241,6 @@ class Store:
         for renewal in renewed:
             await renewal
         return None if None in turns else [parse_turn(turn) for turn in turns]
-
-    async def exists(self, rid: ResponseId) -> bool:
-        """Tell whether the job is there: neither expired nor lost."""
-        return bool(await self.database.call("EXISTS", keys.job(rid)))
-
-    async def progress(self, rid: ResponseId) -> StopReceipt:
-        """Read how far the stop of a job has got."""
-        fields = ("state", "stop_at", "acked_at", "upstream_closed_at", "settled_at", "status")
-        state, recorded, acked, closed, settled, status = await self.database.call("HMGET", keys.job(rid), *fields)
-        if state is None:
-            return StopReceipt(rid, StopOutcome.UNKNOWN)
-        return StopReceipt(
-            rid,
-            StopOutcome.RECORDED,
-            recorded=_time(recorded),
-            acked=_time(acked),
-            upstream_closed=_time(closed),
-            settled=_time(settled),
-            status=Status(status.decode()) if status else None,
-        )
-
-    async def log_slice(self, rid: ResponseId, first: int, last: int) -> list[bytes]:
-        """Read frames by number, both ends included; `last` -1: to the end."""
-        frames: list[bytes] = await self.database.call("LRANGE", keys.log(rid), first, last)
-        return frames
-
-    async def log_from(self, rid: ResponseId, first: int) -> list[bytes]:
-        """Read frames from a number on, as many as fit into a slice; none at the end of the log.
-
-        A batch that is too large to be published is wanted by everybody who follows it, at the same moment: it is
-        read once, and they hold the same bytes.
-        """
-        return await self._slices.read((rid, first))
-
-    async def _slice(self, of: tuple[ResponseId, int]) -> list[bytes]:
-        rid, first = of
-        frames: list[bytes] = await self.database.eval(
-            script("slice"), [keys.log(rid)], [first, SLICE_FRAMES, SLICE_BYTES]
-        )
-        return frames
-
-    async def session_name(self, tag: SessionTag, principal: Principal) -> SessionName | None:
-        """Return what the session of this tag is called; None if this principal has no such session."""
-        tenant, subject, name = await self.database.call("HMGET", keys.session(tag), "tenant", "subject", "session")
-        is_theirs = (tenant, subject) == (principal.tenant.encode(), principal.subject.encode())
-        return SessionName(name.decode()) if is_theirs and name is not None else None
-
-    async def length(self, rid: ResponseId) -> Outcome:
-        """Read the length of the log; `gone` where there is none."""
-        length = int(await self.database.call("LLEN", keys.log(rid)))
-        return Outcome(Written.OK, length=length) if length else Outcome(Written.GONE)
-
-    async def live(self, tag: SessionTag) -> list[ResponseId]:
-        """List the session's responses that have not ended."""
-        members = await self.database.call("SMEMBERS", keys.live(tag))
-        return [ResponseId(member.decode()) for member in members]
 
     # ── worker ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -550,9 +270,9 @@ class Store:
             await hint
         answer = await reply
         if answer[0] != b"claimed":
-            refused = _tag(Refused, answer)
+            refused = tag_as(Refused, answer)
             if refused in {Refused.STOPPED, Refused.EXPIRED}:
-                await self._give_turn(_id(answer[1]))
+                await self._give_turn(id_of(answer[1]))
             return refused
         _, generation, length, request, envelope, base, record, earlier, chain, abandon_s = answer
         return Claimed(
@@ -585,7 +305,7 @@ class Store:
                 *frames,
             ],
         )
-        return _outcome(reply)
+        return outcome_of(reply)
 
     async def settle(
         self,
@@ -617,7 +337,7 @@ class Store:
             *frames,
         ]
         reply = await self.database.eval(script("settle"), self._ending_keys(job.response_id), args)
-        outcome = _outcome(reply)
+        outcome = outcome_of(reply)
         await self._give_turn(outcome.next_of_lane)
         return outcome
 
@@ -646,7 +366,7 @@ class Store:
         )
         for hint in hints:
             await hint
-        outcome = _outcome(await reply)
+        outcome = outcome_of(await reply)
         await self._give_turn(outcome.next_of_lane)
         return outcome
 
@@ -656,7 +376,7 @@ class Store:
         reply = await self.database.eval(
             script("look"), [keys.job(rid), keys.log(rid)], [job.worker_id, job.generation, self._live_ttl_ms]
         )
-        return _outcome(reply)
+        return outcome_of(reply)
 
     async def ack(self, job: Claimed, *, acked_at: float, upstream_closed_at: float | None) -> Outcome:
         """Say that a stop was heard, where its settlement takes longer."""
@@ -664,7 +384,7 @@ class Store:
         reply = await self.database.eval(
             script("ack"), [keys.job(job.response_id)], [job.worker_id, job.generation, f"{acked_at:.6f}", closed]
         )
-        return _outcome(reply)
+        return outcome_of(reply)
 
     async def forget(self, worker_id: WorkerId, rid: ResponseId) -> None:
         """Take an ended job out of the worker's job set."""
@@ -692,20 +412,3 @@ class Store:
     async def _give_turn(self, rid: ResponseId | None) -> None:
         if rid is not None:
             await self.promote(rid)
-
-
-def _outcome(reply: list[bytes]) -> Outcome:
-    tag = _tag(Written, reply)
-    match tag:
-        case Written.OK if len(reply) > 1:
-            return Outcome(tag, length=int(reply[1]))
-        case Written.DUPLICATE | Written.GAP | Written.HAS_OUTPUT:
-            return Outcome(tag, length=int(reply[1]))
-        case Written.STOPPED if len(reply) > 2:  # noqa: PLR2004  tag, length, mark
-            return Outcome(tag, length=int(reply[1]), stop=parse_stop(reply[2]))
-        case Written.STOPPED if reply[1][:1] == b"{":
-            return Outcome(tag, stop=parse_stop(reply[1]))
-        case Written.STOPPED | Written.SETTLED:
-            return Outcome(tag, next_of_lane=_id(reply[1]))
-        case _:
-            return Outcome(tag)

@@ -21,11 +21,12 @@ from andon.errors import ContractError, StoreUnavailable
 from andon.ids import ResponseId, SessionTag, WorkerId
 from andon.lease import Leases
 from andon.queue import bequeath
+from andon.replies import JobView
 from andon.rescue import Rescuer
 from andon.script import script
 from andon.settings import Settings
 from andon.settlements import Shipper
-from andon.store import ABANDONED, JobView, Store, presence_ttl_s
+from andon.store import ABANDONED, Store, presence_ttl_s
 
 _log = structlog.get_logger(__name__)
 

@@ -14,8 +14,9 @@ from typing import Any, assert_never
 from andon.errors import NotFoundError, OverloadedError, RequestError, RetryLaterError, StoreUnavailable
 from andon.ids import Principal, ResponseId, SessionName, SocketId, new_response_id, session_tag, tag_of
 from andon.protocol import Cancel, Create, Retrieve, cancel_answer, cancel_failed, live_answer, response_not_found
+from andon.replies import StopOutcome, StopReceipt, Submitted
 from andon.settings import Settings
-from andon.store import StopOutcome, StopReceipt, Store, Submitted
+from andon.store import Store
 from gateway.attachments import Attachments
 from gateway.creation import submission, turns_before
 from gateway.stops import SettledWatch, Stops

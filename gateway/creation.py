@@ -12,8 +12,9 @@ from andon.errors import RequestError
 from andon.frames import encode, envelope
 from andon.ids import Principal, ResponseId, SessionName, SessionTag, SocketId, as_response_id, tag_of
 from andon.protocol import Create
+from andon.replies import Submission
 from andon.response import base, open_object
-from andon.store import Store, Submission
+from andon.store import Store
 from andon.turns import MOST_TURNS
 
 

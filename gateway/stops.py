@@ -16,7 +16,8 @@ import structlog
 from andon.errors import StoreUnavailable
 from andon.frames import Batch
 from andon.ids import Principal, ResponseId, SessionTag, tag_of
-from andon.store import StopOutcome, StopReceipt, Store
+from andon.replies import StopOutcome, StopReceipt
+from andon.store import Store
 from gateway.hub import Hub
 
 _log = structlog.get_logger(__name__)

@@ -10,7 +10,8 @@ import structlog
 
 from andon.errors import ConflictError, OverloadedError, RequestError, RetryLaterError, StoreUnavailable
 from andon.ids import ResponseId
-from andon.store import MOST_WAITING_IN_LANE, Store, Submission, Submittal, Submitted
+from andon.replies import Submission, Submittal, Submitted
+from andon.store import MOST_WAITING_IN_LANE, Store
 
 _log = structlog.get_logger(__name__)
 

@@ -15,7 +15,8 @@ import structlog
 from andon.errors import StoreUnavailable
 from andon.ids import WorkerId
 from andon.queue import Entry, Queue
-from andon.store import Claimed, Refused, Store
+from andon.replies import Claimed, Refused
+from andon.store import Store
 from worker.roster import Roster
 
 _log = structlog.get_logger(__name__)

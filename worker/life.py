@@ -19,9 +19,10 @@ from andon.ids import SessionTag, WorkerId, new_worker_id
 from andon.lease import Leases
 from andon.lifetime import background, task_group
 from andon.queue import Queue
+from andon.replies import Claimed
 from andon.rescue import Rescuer
 from andon.settings import Settings
-from andon.store import Claimed, Store
+from andon.store import Store
 from andon.subscriber import Subscriber
 from worker.beat import RENEWALS_A_LEASE, Beat
 from worker.claimer import Claimer

@@ -9,7 +9,7 @@ from typing import Any
 from andon.frames import DeltaFramer, piece_frame
 from andon.output import OutputFold, output_text
 from andon.pieces import Delta, Event
-from andon.store import Claimed
+from andon.replies import Claimed
 from worker.backlog import Backlog, text_of
 
 FIRST_OUTPUT_NUMBER = 2  # 0 is `response.created`, 1 is `response.in_progress`

@@ -14,8 +14,9 @@ import structlog
 from andon.errors import StoreUnavailable
 from andon.hint import Hint
 from andon.ids import ResponseId, SessionTag
+from andon.replies import Outcome, Written
 from andon.rescue import Rescuer
-from andon.store import Outcome, Store, Written
+from andon.store import Store
 from worker.scribe import Scribe
 from worker.verdict import Loss
 

@@ -22,9 +22,10 @@ from andon.errors import StoreUnavailable
 from andon.frames import decode, encode
 from andon.ids import ResponseId
 from andon.pieces import Cause, Failure, Finish, Piece
+from andon.replies import Claimed, Outcome, Written
 from andon.response import Ending, Stop, settlement, terminal_frame
 from andon.settings import Settings
-from andon.store import Claimed, Outcome, Store, Written
+from andon.store import Store
 from andon.turns import Turn, with_context
 from andon.usage import Usage
 from worker.ending import ending_of, usage_of

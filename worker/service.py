@@ -75,4 +75,8 @@ async def open_source(settings: Settings) -> AsyncIterator[Source]:
     async with UpstreamClient(
         max_connections=settings.worker_concurrency + 8, read_timeout_s=settings.upstream_gap_s
     ) as client:
-        yield OpenAISource(client, "chat" if settings.upstream_api == "chat" else "responses")
+        yield OpenAISource(
+            client,
+            "chat" if settings.upstream_api == "chat" else "responses",
+            running_usage=settings.upstream_running_usage,
+        )

@@ -16,8 +16,9 @@ from andon.ids import (
     session_tag,
     tag_of,
 )
+from andon.replies import Submitted
 from andon.settings import Settings
-from andon.store import Store, Submitted
+from andon.store import Store
 from gateway.creation import submission, turns_before
 from gateway.http.create_request import CreateRequest
 from gateway.stops import Stops

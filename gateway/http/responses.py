@@ -22,8 +22,9 @@ from andon.protocol import (
     starting_after_of,
     stops_answer,
 )
+from andon.replies import JobView, StopOutcome, StopReceipt
 from andon.settings import Settings
-from andon.store import JobView, StopOutcome, StopReceipt, Store
+from andon.store import Store
 from gateway.http.answering import Answering
 from gateway.http.body import read_object
 from gateway.http.caller import principal_of

@@ -10,8 +10,9 @@ import msgspec
 
 from andon.frames import decode, encode
 from andon.output import OutputFold
+from andon.replies import JobView
 from andon.response import Status, stop_object
-from andon.store import JobView, Store
+from andon.store import Store
 from gateway.cursor import is_terminal
 
 _SLICE_FRAMES: Final = 512

@@ -9,8 +9,9 @@ from andon.database import Database
 from andon.frames import DeltaFramer, decode, encode, envelope
 from andon.ids import ANONYMOUS, Principal, ResponseId, SessionName, WorkerId, new_response_id, session_tag, tag_of
 from andon.pieces import Delta
+from andon.replies import Claimed, Outcome, Refused, Submission, Submitted
 from andon.response import Ending, Status, Stop, base, open_object, terminal_frame
-from andon.store import Claimed, Outcome, Refused, Store, Submission, Submitted
+from andon.store import Store
 from andon.usage import Usage
 
 WORKER = WorkerId("w_one")

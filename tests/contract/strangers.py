@@ -2,7 +2,7 @@
 
 import msgspec
 
-from andon.store import Claimed
+from andon.replies import Claimed
 from tests.contract.jobs import OTHER_WORKER
 
 

@@ -3,8 +3,9 @@ import pytest
 from andon import keys
 from andon.database import Database
 from andon.frames import parse_batch
+from andon.replies import Outcome, Written
 from andon.settings import Settings
-from andon.store import Outcome, Store, Written
+from andon.store import Store
 from andon.subscriber import Subscriber
 from tests.contract.jobs import (
     OTHER_WORKER,

@@ -4,7 +4,8 @@ import pytest
 
 from andon import keys
 from andon.ids import ResponseId
-from andon.store import Refused, Store
+from andon.replies import Refused
+from andon.store import Store
 from tests.contract.jobs import (
     OTHER_WORKER,
     WORKER,

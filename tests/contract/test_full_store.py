@@ -6,8 +6,9 @@ from andon.database import Database
 from andon.errors import StoreUnavailable
 from andon.ids import ANONYMOUS
 from andon.lease import About, Leases
+from andon.replies import StopOutcome, Written
 from andon.response import Status
-from andon.store import StopOutcome, Store, Written
+from andon.store import Store
 from tests.contract.jobs import WORKER, deltas, log_of, running, settle, settlements, submission, submitted
 
 ABOUT = About(host="h", pid=1, live=0, concurrency=1, draining=False)

@@ -2,8 +2,9 @@ from typing import Any
 
 from andon import keys
 from andon.ids import ResponseId, tag_of
+from andon.replies import Submitted
 from andon.script import script
-from andon.store import MOST_WAITING_IN_LANE, Store, Submitted
+from andon.store import MOST_WAITING_IN_LANE, Store
 from tests.contract.jobs import claim, running, settle, snapshot, submission, submitted, types_of
 
 

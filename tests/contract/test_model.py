@@ -16,10 +16,11 @@ from andon.embedded import EmbeddedValkey
 from andon.ids import ResponseId, WorkerId, new_session_name, new_worker_id, tag_of
 from andon.job import Job, State
 from andon.lease import Leases
+from andon.replies import Claimed, StopOutcome
 from andon.rescue import Rescuer
 from andon.response import Status, Stop
 from andon.settings import Settings
-from andon.store import Claimed, StopOutcome, Store
+from andon.store import Store
 from tests.contract.jobs import deltas, log_of, settle, settlements, submission
 from tests.contract.loop_thread import LoopThread
 

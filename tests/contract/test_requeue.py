@@ -1,7 +1,8 @@
 import pytest
 
 from andon import keys
-from andon.store import Store, Written
+from andon.replies import Written
+from andon.store import Store
 from tests.contract.jobs import (
     OTHER_WORKER,
     WORKER,

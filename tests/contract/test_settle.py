@@ -3,8 +3,9 @@ import asyncio
 import pytest
 
 from andon import keys
+from andon.replies import Written
 from andon.response import Status, Stop
-from andon.store import Store, Written
+from andon.store import Store
 from tests.contract.jobs import (
     USAGE,
     deltas,

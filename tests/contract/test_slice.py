@@ -2,7 +2,8 @@ import asyncio
 
 import pytest
 
-from andon.store import SLICE_BYTES, SLICE_FRAMES, Store
+from andon.reads import SLICE_BYTES, SLICE_FRAMES
+from andon.store import Store
 from tests.contract.jobs import deltas, running
 
 

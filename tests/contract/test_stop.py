@@ -6,8 +6,9 @@ from andon import keys
 from andon.database import Database
 from andon.hint import parse_hint
 from andon.ids import ANONYMOUS, tag_of
+from andon.replies import Refused, StopOutcome
 from andon.response import Status, Stop
-from andon.store import Refused, StopOutcome, Store
+from andon.store import Store
 from andon.subscriber import Subscriber
 from tests.contract.jobs import (
     STRANGER,

@@ -1,6 +1,7 @@
 from andon import keys
 from andon.ids import ANONYMOUS, SessionName, new_response_id, session_tag, tag_of
-from andon.store import MOST_WAITING_IN_LANE, Store, Submission, Submitted
+from andon.replies import Submission, Submitted
+from andon.store import MOST_WAITING_IN_LANE, Store
 from tests.contract.jobs import STRANGER, log_of, snapshot, submission, submitted
 
 

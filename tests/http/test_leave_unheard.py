@@ -5,7 +5,8 @@ from typing import cast
 
 from andon.errors import StoreUnavailable
 from andon.ids import ANONYMOUS, Principal, ResponseId, SessionName, new_response_id, session_tag
-from andon.store import StopOutcome, StopReceipt, Store
+from andon.replies import StopOutcome, StopReceipt
+from andon.store import Store
 from gateway.hub import Hub
 from gateway.stops import Stops
 

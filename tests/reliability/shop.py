@@ -13,9 +13,10 @@ from andon.database import Database
 from andon.frames import decode
 from andon.ids import ANONYMOUS, ResponseId, SessionTag, WorkerId
 from andon.lifetime import background
+from andon.replies import JobView, StopReceipt
 from andon.settings import Settings
 from andon.settlements import Shipper
-from andon.store import JobView, StopReceipt, Store
+from andon.store import Store
 from andon.sweep import Sweep
 from tests.contract.jobs import submission
 from tests.contract.waiting import wait_until

@@ -15,10 +15,11 @@ from andon.ids import ANONYMOUS, ResponseId, WorkerId, new_worker_id
 from andon.lease import About, Leases
 from andon.link import Argument
 from andon.queue import Queue
+from andon.replies import Claimed
 from andon.response import Status
 from andon.script import Script
 from andon.settings import Settings
-from andon.store import Claimed, Store
+from andon.store import Store
 from tests.contract.jobs import WORKER, claim, log_of, running, settle, submission, submitted
 from tests.reliability.shop import Shop
 from tests.reliability.test_rescue import die

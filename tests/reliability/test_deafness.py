@@ -9,7 +9,8 @@ from structlog.testing import capture_logs
 
 from andon.database import Database, connection_maker
 from andon.ids import ResponseId, WorkerId
-from andon.store import Claimed, Refused, Store
+from andon.replies import Claimed, Refused
+from andon.store import Store
 from tests.chaos.proxy import Proxy, Way
 from tests.contract.waiting import wait_until
 from tests.reliability.shop import Shop

@@ -20,7 +20,7 @@ from andon.protocol import (
     parse_frame,
     steer_failed,
 )
-from andon.store import StopOutcome, StopReceipt
+from andon.replies import StopOutcome, StopReceipt
 
 RID = new_response_id(session_tag(ANONYMOUS, SessionName("s")))
 

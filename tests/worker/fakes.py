@@ -9,10 +9,11 @@ from typing import Any
 
 from andon.errors import StoreUnavailable
 from andon.ids import ANONYMOUS, ResponseId, SessionName, WorkerId, new_response_id, session_tag
+from andon.replies import Claimed, Outcome, Refused, StopOutcome, StopReceipt, Written
 from andon.rescue import Rescuer
 from andon.response import Stop
 from andon.settings import Settings
-from andon.store import Claimed, Outcome, Refused, StopOutcome, StopReceipt, Store, Written
+from andon.store import Store
 from tests.contract.fake import FakeDatabase
 from worker.scribe import Scribe
 from worker.verdict import Loss

@@ -6,7 +6,7 @@ import pytest
 from andon.errors import StoreUnavailable
 from andon.ids import ResponseId
 from andon.queue import Entry, Queue
-from andon.store import Claimed, Refused
+from andon.replies import Claimed, Refused
 from tests.contract.fake import FakeDatabase
 from tests.contract.waiting import wait_until
 from tests.worker.fakes import WORKER, FakeRescuer, FakeScribe, FakeStore, Tasks, claimed

@@ -5,7 +5,7 @@ from andon.frames import decode, encode, envelope
 from andon.ids import ResponseId, WorkerId
 from andon.output import OutputFold
 from andon.pieces import Delta, Event
-from andon.store import Claimed
+from andon.replies import Claimed
 from tests.unit.pieces import message, outputs
 from worker.backlog import text_of
 from worker.logbook import Logbook

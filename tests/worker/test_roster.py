@@ -4,8 +4,8 @@ import pytest
 
 from andon.hint import Hint
 from andon.ids import SessionTag
+from andon.replies import Outcome, Written
 from andon.response import Stop
-from andon.store import Outcome, Written
 from tests.worker.fakes import FakeRescuer, FakeScribe, FakeStore, Tasks, claimed
 from worker.roster import Roster
 from worker.verdict import Loss

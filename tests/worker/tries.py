@@ -19,11 +19,12 @@ from andon import keys
 from andon.database import Database
 from andon.ids import ResponseId, tag_of
 from andon.lease import Leases
+from andon.replies import StopReceipt
 from andon.rescue import Rescuer
 from andon.settings import Settings
 from andon.settlements import Shipper
 from andon.sim.meter import Record
-from andon.store import StopReceipt, Store
+from andon.store import Store
 from tests.contract.jobs import log_of, submission
 from tests.contract.waiting import wait_until
 from worker.life import Life

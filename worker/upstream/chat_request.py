@@ -37,7 +37,9 @@ _ABOUT_TOOLS = frozenset({"tool_choice", "parallel_tool_calls"})
 _FUNCTION_FIELDS = ("name", "description", "parameters", "strict")
 
 
-def build_request(body: dict[str, Any], *, limit_field: LimitField = "max_completion_tokens") -> dict[str, Any]:
+def build_request(
+    body: dict[str, Any], *, limit_field: LimitField = "max_completion_tokens", running_usage: bool = False
+) -> dict[str, Any]:
     """Return the chat request for a validated `response.create` body (no type, stream_id or event_id).
 
     Raises UnsupportedParameterError for a field, or a value, that a chat has no word for. A null field is absent.
@@ -45,7 +47,7 @@ def build_request(body: dict[str, Any], *, limit_field: LimitField = "max_comple
     request: dict[str, Any] = {
         "messages": chat_messages(body.get("instructions"), body.get("input")),
         "stream": True,
-        "stream_options": {"include_usage": True},
+        "stream_options": {"include_usage": True, **({"continuous_usage_stats": True} if running_usage else {})},
     }
     for name, value in body.items():
         if value is None or name in _OURS or name in {"instructions", "input"}:

@@ -145,10 +145,13 @@ class OpenAISource:
         api: Literal["responses", "chat"],
         *,
         limit_field: LimitField = "max_completion_tokens",
+        running_usage: bool = False,
     ) -> None:
         self._client = client
         self._api = api
         self._limit_field = limit_field
+        # Whether a chat is asked for its usage in every chunk: an extension of vLLM's, which others may refuse.
+        self._running_usage = running_usage
         self._context = TranslatorContext(redact=client.redact)
 
     @asynccontextmanager
@@ -166,7 +169,9 @@ class OpenAISource:
     def _request(self, body: dict[str, Any]) -> tuple[UpstreamPath, dict[str, Any]]:
         if self._api == "responses":
             return "/responses", responses.build_request(body)
-        return "/chat/completions", chat_request.build_request(body, limit_field=self._limit_field)
+        return "/chat/completions", chat_request.build_request(
+            body, limit_field=self._limit_field, running_usage=self._running_usage
+        )
 
     def _translator(self) -> Translator:
         return ResponsesTranslator(self._context) if self._api == "responses" else ChatTranslator(self._context)

@@ -79,6 +79,14 @@ REFUSED: dict[str, Any] = {
 }
 
 
+def test_running_usage_is_asked_for_only_where_it_is_set() -> None:
+    """An extension of vLLM's: a server that does not know it may refuse the request."""
+    body = {"model": "m", "input": "x"}
+    assert build_request(body)["stream_options"] == {"include_usage": True}
+    asked = build_request(body, running_usage=True)["stream_options"]
+    assert asked == {"include_usage": True, "continuous_usage_stats": True}
+
+
 def test_every_field_of_the_responses_create_body_is_mapped_or_refused() -> None:
     """A field that the SDK's next version brings is seen here, before a client misses it."""
     ours = FIELDS.keys() | REFUSED.keys() | {"model", "input", "instructions"}
