@@ -6,7 +6,7 @@ wants to say "cannot start" in one line has to look into groups in groups. Sever
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 
@@ -32,3 +32,34 @@ async def background(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[No
         finally:
             for task in tasks:
                 task.cancel()
+
+
+class Spawned:
+    """Tasks that one owner starts as it goes, and ends together. Call it to start one.
+
+    For an owner whose life is no `async with` block of its own, so that a task group does not fit. `on_crash` is told
+    of a task that failed; its siblings go on.
+    """
+
+    def __init__(self, on_crash: Callable[[asyncio.Task[None], BaseException], None]) -> None:
+        self._on_crash = on_crash
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __call__(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a task."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
+        return task
+
+    async def close(self) -> None:
+        """Cancel all that run and wait for their ends."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_crash(task, error)

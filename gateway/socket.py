@@ -12,7 +12,6 @@ comes first, then close 1000 `stopped`, unless something else is live here or th
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Coroutine
 from enum import StrEnum
 from typing import Any, Final, cast
 
@@ -24,6 +23,7 @@ from andon.closecodes import CLOSE_CODES, STOPPED_REASON, CloseCode
 from andon.errors import OverloadedError, RequestError, RetryLaterError, error_event
 from andon.frames import encode
 from andon.ids import Principal, SessionName, new_socket_id
+from andon.lifetime import Spawned
 from andon.protocol import (
     Cancel,
     Command,
@@ -81,6 +81,8 @@ class ClientSocket:
         self._settings = settings
         self._session = session
         self._socket_id = new_socket_id()
+        # The dispatcher, the writer, reads of logs, waits for settlements.
+        self._spawn = Spawned(self._task_crashed)
         self._outbox = Outbox(settings.outbox_bytes, on_waiting=self._wake_writer)
         self._attachments = Attachments(
             store=store,
@@ -109,7 +111,6 @@ class ClientSocket:
         self._unanswered = 0
         # A stop reached this socket.
         self._stopped = False
-        self._spawned: set[asyncio.Task[None]] = set()
         # Set while frames, or the close, are being sent; after the close for ever.
         self._writer: asyncio.Task[None] | None = None
 
@@ -124,10 +125,7 @@ class ClientSocket:
             await self._close_crashed()
         finally:
             self._attachments.close()
-            tasks = tuple(self._spawned)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._spawn.close()
 
     @property
     def _log(self) -> Any:
@@ -150,20 +148,12 @@ class ClientSocket:
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # the client may be gone by now
                 await self._websocket.close(CloseCode.INTERNAL, "internal")
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._spawned.add(task)
-        task.add_done_callback(self._reap)
-        return task
-
-    def _reap(self, task: asyncio.Task[None]) -> None:
-        self._spawned.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._log.error("socket.task_crashed", exc_info=error)
-            self.close(CloseCode.INTERNAL, "internal")
-            if task is self._writer:
-                self._writer = None
-                self._wake_writer()
+    def _task_crashed(self, task: asyncio.Task[None], error: BaseException) -> None:
+        self._log.error("socket.task_crashed", exc_info=error)
+        self.close(CloseCode.INTERNAL, "internal")
+        if task is self._writer:
+            self._writer = None
+            self._wake_writer()
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -7,14 +7,15 @@ counts as attached. Letting it go is no stop.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
-from typing import Any, Final
+from collections.abc import AsyncIterator
+from typing import Final
 
 import structlog
 
 from andon.closecodes import CLOSE_CODES, CloseCode
 from andon.errors import StoreUnavailable
 from andon.ids import ResponseId, tag_of
+from andon.lifetime import Spawned
 from andon.store import Store
 from gateway.attachment import Attachment
 from gateway.hub import Hub
@@ -48,6 +49,8 @@ class Follower:
         self._outbox = Outbox(most_bytes, on_waiting=self._ready.set)
         # Size of the frame that was given last, and is being sent.
         self._given_bytes = 0
+        # Reads of the log.
+        self._spawn = Spawned(self._task_crashed)
         self._attachment = Attachment(
             response_id,
             starting_after=starting_after,
@@ -61,7 +64,6 @@ class Follower:
             on_lost=lambda _: self.close(CloseCode.INTERNAL, JOB_LOST),
         )
         self._attachment.accepted = True
-        self._spawned: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator["Follower"]:
@@ -80,10 +82,7 @@ class Follower:
             self._attachment.close()
             self._hub.remove(self.response_id, self._attachment)
             self._hub.release(tag)
-            tasks = tuple(self._spawned)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._spawn.close()
 
     async def next(self) -> bytes | None:
         """Wait for the next frame; None at the end, which `ending` then names. Cancelling the wait is safe."""
@@ -126,14 +125,6 @@ class Follower:
             _log.info("follower.too_slow", response=self.response_id)
             self._outbox.drop_and_close(CloseCode.TOO_SLOW, CLOSE_CODES[CloseCode.TOO_SLOW][0])
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._spawned.add(task)
-        task.add_done_callback(self._reap)
-        return task
-
-    def _reap(self, task: asyncio.Task[None]) -> None:
-        self._spawned.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("follower.task_crashed", response=self.response_id, exc_info=error)
-            self.close(CloseCode.INTERNAL, "internal")
+    def _task_crashed(self, _: asyncio.Task[None], error: BaseException) -> None:
+        _log.error("follower.task_crashed", response=self.response_id, exc_info=error)
+        self.close(CloseCode.INTERNAL, "internal")
