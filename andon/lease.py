@@ -28,6 +28,8 @@ class About(msgspec.Struct, frozen=True):
     live: int
     concurrency: int
     draining: bool
+    # Tasks of its event loop: what a leak would show in.
+    tasks: int = 0
 
 
 class Leases:

@@ -75,4 +75,5 @@ class Beat:
             live=len(self._roster),
             concurrency=self._concurrency,
             draining=self._is_draining(),
+            tasks=len(asyncio.all_tasks()),
         )

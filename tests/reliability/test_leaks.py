@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from andon.database import Database
+from andon.lease import About, Leases
 from tests.contract.waiting import wait_until
 from tests.stack.client import Client
 from tests.stack.process import Process
@@ -57,7 +58,7 @@ def _memory(worker: Process) -> int:
 
 
 @pytest.mark.timeout(300)
-async def test_starts_and_stops_leave_no_socket_key_or_memory(
+async def test_starts_and_stops_leave_no_socket_task_key_or_memory(
     own_stack: Callable[..., AbstractAsyncContextManager[Stack]],
 ) -> None:
     """After a warm-up, and once all short times to live are over, the worker and Redis are as they were."""
@@ -67,6 +68,8 @@ async def test_starts_and_stops_leave_no_socket_key_or_memory(
         "ANDON_SESSION_TTL_S": "1",
         "ANDON_QUEUE_TTL_S": "1",
         "ANDON_MAX_RUN_S": "2",
+        # The worker says at each beat, four times a lease, how many tasks it has.
+        "ANDON_LEASE_S": "4",
     }
     async with own_stack(gateways=1, workers=1, ANDON_LOG_LEVEL="info", **short) as stack:
         (worker,) = stack.workers
@@ -74,13 +77,36 @@ async def test_starts_and_stops_leave_no_socket_key_or_memory(
             async with stack.connect(0, on_stop="keep") as client:
                 for _ in range(_WARM_UP):
                     await _start_and_stop(client)
-                sockets, memory = _sockets(worker), _memory(worker)
+                await wait_until(lambda: _is_idle(server), timeout_s=10)
+                sockets, memory, tasks = _sockets(worker), _memory(worker), await _tasks(server)
                 for _ in range(ROUNDS):
                     await _start_and_stop(client)
                 assert _memory(worker) - memory < _MOST_GROWTH_BYTES
                 await wait_until(lambda: _sockets(worker) <= sockets)
+                await wait_until(lambda: _has_tasks(server, tasks), timeout_s=10)
             assert (await stack.meter.read()).open == 0
             await wait_until(lambda: _is_empty(server), timeout_s=20)
+
+
+async def _about(server: Database) -> About:
+    leases = Leases(server, lease_s=4)
+    (worker_id,) = await leases.workers()
+    about = await leases.about(worker_id)
+    assert about is not None
+    return about
+
+
+async def _is_idle(server: Database) -> bool:
+    return (await _about(server)).live == 0
+
+
+async def _tasks(server: Database) -> int:
+    return (await _about(server)).tasks
+
+
+async def _has_tasks(server: Database, most: int) -> bool:
+    about = await _about(server)
+    return about.live == 0 and about.tasks <= most
 
 
 async def _is_empty(server: Database) -> bool:
