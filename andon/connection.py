@@ -65,6 +65,8 @@ class StandingConnection(ABC):
                 await self._greet(connection)
         except TimeoutError as error:
             raise OSError("Redis did not answer the connection in time") from error
+        except RuntimeError as error:
+            raise _closed_under_us(error) from error
         self.connected.set()
         return connection
 
@@ -102,7 +104,10 @@ class StandingConnection(ABC):
         if not connection.is_connected:
             raise OSError("the connection was given up")
         packed: Awaitable[None] = connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-        await packed
+        try:
+            await packed
+        except RuntimeError as error:
+            raise _closed_under_us(error) from error
 
     @abstractmethod
     async def _greet(self, connection: AbstractConnection) -> None:
@@ -127,3 +132,8 @@ class StandingConnection(ABC):
     @abstractmethod
     def _closed(self) -> None:
         """Tell those who wait that there will be no other."""
+
+
+def _closed_under_us(error: RuntimeError) -> OSError:
+    """Translate what uvloop says of a write to a transport that has just closed; asyncio's own loops say OSError."""
+    return OSError(f"the connection was closed: {error}")

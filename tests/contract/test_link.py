@@ -206,3 +206,22 @@ async def test_too_many_unsent_calls_fail_at_once() -> None:
         assert not any(call.done() for call in calls[:-1])
         with pytest.raises(StoreUnavailable, match="too many"):
             await calls[-1]
+
+
+async def test_a_write_into_a_transport_that_has_just_closed_is_a_lost_connection(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said by uvloop as RuntimeError: it costs the calls in flight, and never the process."""
+    assert await database.call("PING") == b"PONG"
+    send = AbstractConnection.send_packed_command
+    failures = [RuntimeError("unable to perform operation on <UnixTransport closed=True>; the handler is closed")]
+
+    async def closing(self: AbstractConnection, *args: Any, **kwargs: Any) -> None:
+        if failures:
+            raise failures.pop()
+        await send(self, *args, **kwargs)
+
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", closing)
+    with pytest.raises(StoreUnavailable):
+        await database.call("PING")
+    assert await database.call("PING") == b"PONG"
