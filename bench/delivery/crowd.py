@@ -27,7 +27,7 @@ _PROBES = 50
 _ENDING_FRAMES = 4
 _PATIENCE_S = 300.0
 _AT_ONCE = 50
-_ENV = {"ANDON_LOG_LEVEL": "info", "ANDON_JOB_BUFFER_BYTES": str(64 * _MIB)}
+_ENV = {"ANDON_LOG_LEVEL": "info"}
 
 
 async def main(readers: int) -> None:
