@@ -100,13 +100,16 @@ class StandingConnection(ABC):
 
     @staticmethod
     async def _send(connection: AbstractConnection, commands: list[tuple[str | bytes | int | float, ...]]) -> None:
-        """Write commands in one go. redis-py would open a lost connection anew here, unseen, and mix up replies."""
+        """Write commands in one go; OSError is the only failure, whatever redis-py or the loop call it.
+
+        redis-py would open a lost connection anew here, unseen, and mix up replies.
+        """
         if not connection.is_connected:
             raise OSError("the connection was given up")
         packed: Awaitable[None] = connection.send_packed_command(connection.pack_commands(commands), check_health=False)
         try:
             await packed
-        except RuntimeError as error:
+        except (RedisError, RuntimeError) as error:
             raise _closed_under_us(error) from error
 
     @abstractmethod
@@ -134,6 +137,6 @@ class StandingConnection(ABC):
         """Tell those who wait that there will be no other."""
 
 
-def _closed_under_us(error: RuntimeError) -> OSError:
-    """Translate what uvloop says of a write to a transport that has just closed; asyncio's own loops say OSError."""
+def _closed_under_us(error: Exception) -> OSError:
+    """Translate what a write to a transport that has just closed raises: a RuntimeError of uvloop, redis-py's own."""
     return OSError(f"the connection was closed: {error}")

@@ -2,8 +2,11 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
+import redis.exceptions
+from redis.asyncio.connection import AbstractConnection
 
 from andon.database import Database, connection_maker
 from andon.embedded import EmbeddedValkey
@@ -173,3 +176,34 @@ async def test_a_subscribe_without_a_server_fails_in_time() -> None:
         with pytest.raises(StoreUnavailable):
             await ear.subscriber.subscribe("c")
         assert ear.subscriber.deaf
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        redis.exceptions.ConnectionError("Error UNKNOWN while writing to socket. Connection lost."),
+        redis.exceptions.TimeoutError("Timeout writing to socket"),
+        RuntimeError("unable to perform operation on <UnixTransport closed=True>; the handler is closed"),
+        BrokenPipeError("Broken pipe"),
+    ],
+    ids=lambda failure: f"{type(failure).__module__}.{type(failure).__name__}",
+)
+async def test_a_ping_into_a_connection_that_has_just_closed_does_not_end_the_subscriber(
+    ear: Ear, database: Database, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    """Whoever notices a lost connection first, reader or ping, it is opened again and its channels confirmed anew."""
+    await ear.subscriber.subscribe("c")
+    send = AbstractConnection.send_packed_command
+    failures = [failure]
+
+    async def closing(self: AbstractConnection, *args: Any, **kwargs: Any) -> None:
+        if failures:
+            await self.disconnect(nowait=True)
+            raise failures.pop()
+        await send(self, *args, **kwargs)
+
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", closing)
+    await wait_until(lambda: len(ear.confirmed) == 2)
+    assert failures == []
+    await database.call(ear.publish, "c", "heard")
+    await wait_until(lambda: ear.messages == [("c", b"heard")])

@@ -21,9 +21,9 @@ ROUNDS: Final = 200 if _IS_FULL else 20
 _LANES: Final = 25
 # Measured: the resident set levels off after some 2,000 starts, most of it after 1,000.
 _WARM_UP: Final = 40 if _IS_FULL else 8
-# What an allocator may keep after its warm-up, and a worker's memory for one run is more than a hundredth of: a
-# leak of 2 KiB a start would be 10 MiB in a full run.
-_MOST_GROWTH_BYTES: Final = 8 * 1024 * 1024
+# What an allocator may keep: after a full warm-up, 8 MiB, so that a leak of 2 KiB a start is seen (10 MiB). The slice
+# measures while the allocator still warms up (3 to 9 MiB were seen), so it finds leaks of 50 KiB a start and no less.
+_MOST_GROWTH_BYTES: Final = (8 if _IS_FULL else 24) * 1024 * 1024
 
 
 async def _start_and_stop(client: Client) -> None:
