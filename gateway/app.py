@@ -20,7 +20,7 @@ from starlette.websockets import WebSocket
 from andon.database import Database
 from andon.errors import RequestError, RetryLaterError, StoreUnavailable, error_event
 from andon.frames import encode
-from andon.ids import ANONYMOUS, SessionName, SessionTag, new_gateway_id, new_session_name
+from andon.ids import SessionName, SessionTag, new_gateway_id, new_session_name
 from andon.lifetime import background
 from andon.protocol import Retrieve, required_response_id, session_name, starting_after_of
 from andon.replication import Replication
@@ -28,6 +28,7 @@ from andon.settings import Settings
 from andon.settlements import Shipper
 from andon.store import Store
 from andon.sweep import Sweep
+from gateway.doorkeeper import Doorkeeper
 from gateway.http.refusal import EXCEPTION_HANDLERS
 from gateway.http.side import HttpSide
 from gateway.hub import Hub
@@ -47,6 +48,7 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.doorkeeper = Doorkeeper(settings)
         self._database = Database(settings.redis_url, timeout_s=settings.command_timeout_s)
         self._replication = Replication(
             self._database.make_connection, timeout_s=settings.command_timeout_s, wait_s=settings.replica_wait_s
@@ -108,7 +110,7 @@ class Gateway:
         await websocket.accept()
         socket = ClientSocket(
             websocket,
-            principal=ANONYMOUS,
+            principal=await self.doorkeeper.admit(websocket),
             session=session,
             on_stop=on_stop,
             store=self._store,
@@ -159,7 +161,7 @@ def _read_query(websocket: WebSocket) -> tuple[SessionName, OnStop, Retrieve | N
 
 def create_app(gateway: Gateway) -> Starlette:
     """Build the application over an open gateway."""
-    return Starlette(
+    app = Starlette(
         routes=[
             WebSocketRoute("/v1/responses", gateway.responses),
             *gateway.http.routes(),
@@ -168,3 +170,5 @@ def create_app(gateway: Gateway) -> Starlette:
         ],
         exception_handlers=EXCEPTION_HANDLERS,
     )
+    app.state.doorkeeper = gateway.doorkeeper
+    return app

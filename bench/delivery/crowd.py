@@ -1,8 +1,9 @@
 """Crowd: hundreds of readers of one response, and one among them that reads nothing.
 
-Run as `python -m bench.delivery.crowd [--readers 500]`. Each reader is sent 20 MB: a text of 4 MB, piece by piece, and
-then again whole in the four events that end it. Measured twice, without and with the bad one: the gateway's resident
-set at most, how long after the first reader the others get an event, and when the bad one is cut.
+Run as `python -m bench.delivery.crowd [--readers 500] [--rounds 3]`. Each reader is sent 20 MB: a text of 4 MB, piece
+by piece, and then again whole in the four events that end it. Measured without and with the bad one, in turn, so that
+the machine's noise hits both alike: the gateway's resident set at most, how long after the first reader the others get
+an event, and when the bad one is cut.
 """
 
 import argparse
@@ -30,9 +31,9 @@ _AT_ONCE = 50
 _ENV = {"ANDON_LOG_LEVEL": "info"}
 
 
-async def main(readers: int) -> None:
+async def main(readers: int, rounds: int) -> None:
     """Measure, and print."""
-    for is_bad_one_there in (False, True):
+    for is_bad_one_there in (False, True) * rounds:
         with tempfile.TemporaryDirectory() as logs:
             async with Stack(Path(logs), gateways=1, workers=1, env=_ENV) as stack:
                 await _measure(stack, readers, is_bad_one_there)
@@ -95,4 +96,6 @@ def _lags_ms(probes: list[Reader]) -> list[float]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m bench.delivery.crowd", description=__doc__)
     parser.add_argument("--readers", type=int, default=500, help="readers beside the bad one")
-    asyncio.run(main(parser.parse_args().readers))
+    parser.add_argument("--rounds", type=int, default=3, help="how often both are measured")
+    arguments = parser.parse_args()
+    asyncio.run(main(arguments.readers, arguments.rounds))

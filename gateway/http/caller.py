@@ -1,10 +1,12 @@
 """Caller: who is calling over HTTP."""
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
-from andon.ids import ANONYMOUS, Principal
+from andon.ids import Principal
+from gateway.doorkeeper import Doorkeeper
 
 
-def principal_of(_: Request) -> Principal:
-    """Tell who is calling: with `ANDON_AUTH=none`, everybody is the same one."""
-    return ANONYMOUS
+async def principal_of(connection: HTTPConnection) -> Principal:
+    """Tell who is calling. Raises UnauthorizedError."""
+    doorkeeper: Doorkeeper = connection.app.state.doorkeeper
+    return await doorkeeper.admit(connection)

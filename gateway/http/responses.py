@@ -66,7 +66,7 @@ class ResponsesDoor:
         self._answering.check_taking()
         body = await read_object(request, self._settings.max_frame_bytes)
         asked = parse_create(body, request.query_params, request.headers)
-        principal = principal_of(request)
+        principal = await principal_of(request)
         accepted = await self._creator.create(asked, principal)
         if asked.is_stream:
             return self._answering.stream_own(asked, accepted, principal, ResponseEvents())
@@ -78,7 +78,8 @@ class ResponsesDoor:
 
     async def retrieve(self, request: Request) -> Response:
         """`GET /v1/responses/{id}`: as it stands, or its events from `starting_after` on."""
-        job = await self._job(required_response_id(request.path_params["response_id"]), principal_of(request))
+        principal = await principal_of(request)
+        job = await self._job(required_response_id(request.path_params["response_id"]), principal)
         if not _is_on(request, "stream"):
             if job.last is None and job.abandon_s:
                 await self._store.present({job.response_id: job.abandon_s})  # whoever asks has not abandoned it
@@ -97,7 +98,7 @@ class ResponsesDoor:
         if "session" not in request.query_params:
             message = "Give `session` to list its live responses, or upgrade to a WebSocket, or POST to create."
             raise RequestError("missing_required_parameter", message, param="session")
-        principal = principal_of(request)
+        principal = await principal_of(request)
         tag = session_tag(principal, session_name(request.query_params["session"]))
         listed = []
         # One after another: each holds its whole request for a moment.
@@ -113,7 +114,7 @@ class ResponsesDoor:
     async def cancel(self, request: Request) -> Response:
         """`POST /v1/responses/{id}/cancel`: the stop; then the Response as it stands."""
         response_id = required_response_id(request.path_params["response_id"])
-        principal = principal_of(request)
+        principal = await principal_of(request)
         (receipt,) = await self._stop([response_id], principal, await self._reason(request))
         if receipt.outcome is StopOutcome.UNKNOWN:
             raise response_not_found(response_id)
@@ -121,7 +122,7 @@ class ResponsesDoor:
 
     async def stop_session(self, request: Request) -> Response:
         """`POST /v1/sessions/{session}/stop`: the stop of whatever is live in a session."""
-        principal = principal_of(request)
+        principal = await principal_of(request)
         tag = session_tag(principal, session_name(request.path_params["session"]))
         receipts = await self._stop(await self._store.live(tag), principal, await self._reason(request))
         recorded = [receipt for receipt in receipts if receipt.outcome is StopOutcome.RECORDED]

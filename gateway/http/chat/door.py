@@ -34,7 +34,7 @@ class ChatDoor:
         self._answering.check_taking()
         chat = parse_chat(await read_object(request, self._settings.max_frame_bytes))
         asked = parse_create(chat.body, request.query_params, request.headers)
-        principal = principal_of(request)
+        principal = await principal_of(request)
         accepted = await self._creator.create(asked, principal)
         if asked.is_stream:
             chunks = ChatChunks(accepted.response_id, include_usage=chat.include_usage)
