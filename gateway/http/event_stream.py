@@ -80,8 +80,13 @@ class EventStream(Response):
         self._keepalive_s = keepalive_s
         self._on_left = on_left
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  ASGI's signature
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the response ends, the client leaves, or this replica wants the connection ended."""
+        if scope["method"] == "HEAD":
+            # It would follow the response to its end only to have every event thrown away.
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await send({"type": "http.response.body"})
+            return
         self._sockets.add(self._follower)
         try:
             await while_there(receive, self._stream(send))
