@@ -140,6 +140,9 @@ def error_event(
         "status": int(error.status),
         **error_body(error),
     }
+    if isinstance(error, RetryLaterError):
+        # What the header `Retry-After` is over HTTP.
+        event["error"]["retry_after_s"] = error.retry_after_s
     if event_id is not None:
         event["event_id"] = event_id
     if stream_id is not None:

@@ -20,20 +20,24 @@ after it, so that each is a superset of the truth.
 | `andon:{W}:lease`          | hash       | worker  | lease, then tombstone's day | worker, rescue   | rescue          |
 | `andon:{W}:jobs`           | set        | worker  | a day, renewed at the beat  | worker           | rescue          |
 | `andon:stop:W`             | channel    | -       | -                           | stop             | that worker     |
+| `andon:{P}:live`           | sorted set | counted | any job's longest life      | gateways, shipper| admit           |
+| `andon:{P}:creates`        | string     | counted | until the bucket is full    | gateways         | admit           |
+| `andon:{P}:sockets`        | sorted set | counted | three leases, renewed       | gateways         | seat            |
 | `andon:workers`            | sorted set | own     | a day, renewed at the beat  | worker           | sweep           |
 | `andon:queue`              | stream     | own     | queue's, renewed at submit  | gateway, rescue  | workers         |
 | `andon:sessions`           | sorted set | own     | a day, renewed at submit    | gateway          | sweep           |
 | `andon:turn:*`             | string     | own     | a part of the lease         | sweep            | sweep           |
 | `andon:settlements`        | stream     | own     | 7 days, trimmed by age      | shipper          | billing         |
 
-T is a session tag, R a response id, W a worker id, E the digest of a client's event id. `live` time to live:
+T is a session tag, R a response id, W a worker id, E the digest of a client's event id, P the tag of a principal or of
+a tenant: what is counted against a limit, and only where that limit is set. `live` time to live:
 `ANDON_QUEUE_TTL_S` + `ANDON_MAX_RUN_S` + `ANDON_LOG_TTL_S` at submit and at claim, renewed by appends and beats while
 the job lives.
 """
 
 import hashlib
 
-from andon.ids import ResponseId, SessionTag, WorkerId, tag_of
+from andon.ids import CountTag, ResponseId, SessionTag, WorkerId, tag_of
 
 QUEUE = "andon:queue"
 QUEUE_GROUP = "workers"
@@ -112,3 +116,18 @@ def lease(worker_id: WorkerId) -> str:
 def worker_jobs(worker_id: WorkerId) -> str:
     """Name the set of jobs that the worker may own: a superset."""
     return f"andon:{{{worker_id}}}:jobs"
+
+
+def counted_live(tag: CountTag) -> str:
+    """Name the set of responses that take up room: response id, with when it came in."""
+    return f"andon:{{{tag}}}:live"
+
+
+def counted_creates(tag: CountTag) -> str:
+    """Name the time at which the bucket of creates is full again."""
+    return f"andon:{{{tag}}}:creates"
+
+
+def counted_sockets(tag: CountTag) -> str:
+    """Name the set of open sockets: socket id, with until when its gateway vouches for it."""
+    return f"andon:{{{tag}}}:sockets"

@@ -52,6 +52,7 @@ class Cause(StrEnum):
     WORKER_LOST = "worker_lost"  # the worker died after output, or too often
     QUEUE_TIMEOUT = "queue_timeout"  # no worker took the response within `ANDON_QUEUE_TTL_S`
     RUN_TIMEOUT = "run_timeout"  # it ran longer than `ANDON_MAX_RUN_S`
+    DEADLINE_EXCEEDED = "deadline_exceeded"  # its `deadline_s`, or `ANDON_DEADLINE_S`, was over before it had ended
     SHUTDOWN = "shutdown"  # the worker drained, and `ANDON_DRAIN_ENDING` is `failed`
     INTERNAL = "internal_error"  # our bug, in the worker
 

@@ -14,13 +14,13 @@ from msgspec import UNSET, Meta, UnsetType
 from andon.errors import NotFoundError, RequestError
 from andon.ids import SESSION_NAME_MAX_CHARS, ResponseId, SessionName, as_response_id
 from andon.replies import StopReceipt
-from andon.settings import LONGEST_ABANDON_S, SHORTEST_ABANDON_S
+from andon.settings import LONGEST_ABANDON_S, LONGEST_DEADLINE_S, SHORTEST_ABANDON_S, SHORTEST_DEADLINE_S
 
 _STREAM_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 EVENT_ID_MAX_CHARS: Final = 512
 _REASON_MAX_CHARS: Final = 1024
 # Members of a create frame that are not of the Responses create body.
-_OF_THE_SOCKET: Final = frozenset({"type", "event_id", "stream_id", "abandon_s"})
+_OF_THE_SOCKET: Final = frozenset({"type", "event_id", "stream_id", "abandon_s", "deadline_s"})
 _LARGEST_NUMBER: Final = 2**53 - 1
 
 
@@ -32,6 +32,8 @@ class Create(msgspec.Struct, frozen=True):
     event_id: str | None
     # Seconds without anybody attached until it is stopped; None: as the gateway is set.
     abandon_s: float | None = None
+    # Seconds from the create in which it must end; None: as the gateway is set.
+    deadline_s: float | None = None
     # Nobody waits for it (HTTP only): what its `background` says.
     is_background: bool = False
 
@@ -158,7 +160,7 @@ def _parse_create(event: dict[str, Any], event_id: str | None) -> Create:
     if body.get("background"):
         message = "`background` is not for the socket: leave it out; a job survives its socket, retrieve it later."
         raise RequestError("unsupported_parameter", message, param="background")
-    return Create(body, stream_id, event_id, abandon_s(event))
+    return Create(body, stream_id, event_id, abandon_s(event), deadline_s(event))
 
 
 def abandon_s(members: dict[str, Any]) -> float | None:
@@ -170,6 +172,18 @@ def abandon_s(members: dict[str, Any]) -> float | None:
     if not is_number or (value != 0 and not SHORTEST_ABANDON_S <= value <= LONGEST_ABANDON_S):
         message = f"`abandon_s`: expected seconds, {SHORTEST_ABANDON_S:g} to {LONGEST_ABANDON_S:g}, or 0 for never."
         raise RequestError("invalid_value" if is_number else "invalid_type", message, param="abandon_s")
+    return float(value)
+
+
+def deadline_s(members: dict[str, Any]) -> float | None:
+    """Read the `deadline_s` of a create; None where it gave none."""
+    value = members.get("deadline_s")
+    if value is None:
+        return None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not SHORTEST_DEADLINE_S <= value <= LONGEST_DEADLINE_S:
+        message = f"`deadline_s`: expected seconds, {SHORTEST_DEADLINE_S:g} to {LONGEST_DEADLINE_S:g}."
+        raise RequestError("invalid_value" if is_number else "invalid_type", message, param="deadline_s")
     return float(value)
 
 

@@ -36,6 +36,8 @@ class Submission(msgspec.Struct, frozen=True):
     digest: str = ""
     # Seconds without anybody attached until it is stopped; 0: never.
     abandon_s: float = 0
+    # Seconds from the submit in which it must end; 0: no deadline.
+    deadline_s: float = 0
 
 
 class Submitted(StrEnum):
@@ -71,6 +73,8 @@ class Claimed(msgspec.Struct, frozen=True):
     earlier_claims: int
     chain: tuple[ResponseId, ...] = ()
     abandon_s: float = 0
+    # Seconds from the claim until its deadline; None: it has none.
+    left_s: float | None = None
 
     @property
     def tag(self) -> SessionTag:
@@ -157,6 +161,8 @@ class JobView(msgspec.Struct, frozen=True):
     record: bytes
     request: bytes | None
     queued_at: float | None
+    # Unix seconds, Redis' clock; None: no deadline.
+    deadline_at: float | None
     claimed_at: float | None
     stop: Stop | None
     acked_at: float | None

@@ -58,6 +58,13 @@ _REPEATED: Final[dict[str, Any]] = {
 }
 
 
+DEADLINE_EXCEEDED: Final = Failure(
+    "server_error",
+    Cause.DEADLINE_EXCEEDED,
+    "The response had not ended by its deadline. Ask for less, or allow more time: `deadline_s`, ANDON_DEADLINE_S.",
+)
+
+
 class Stop(msgspec.Struct, frozen=True):
     """The mark of a stop: who asked, why, when (Unix seconds, Redis' clock)."""
 

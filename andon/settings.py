@@ -50,6 +50,16 @@ def _zero_or_long_enough(value: float) -> float:
     raise ValueError(f"must be {SHORTEST_ABANDON_S:g} to {LONGEST_ABANDON_S:g}, or 0 for never")
 
 
+SHORTEST_DEADLINE_S = 0.1
+LONGEST_DEADLINE_S = 604800.0
+
+
+def _zero_or_a_deadline(value: float) -> float:
+    if value == 0 or SHORTEST_DEADLINE_S <= value <= LONGEST_DEADLINE_S:
+        return value
+    raise ValueError(f"must be {SHORTEST_DEADLINE_S:g} to {LONGEST_DEADLINE_S:g}, or 0 for none")
+
+
 class Settings(BaseModel):
     """What a gateway or worker process is told. Durations in seconds, sizes in bytes."""
 
@@ -83,6 +93,47 @@ class Settings(BaseModel):
     )
     worker_concurrency: int = Field(500, ge=1, le=100_000, description="Live streams a worker process takes.")
     max_frame_bytes: int = Field(4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest client frame.")
+    max_input_bytes: int = Field(
+        0,
+        ge=0,
+        le=64 * 1024 * 1024,
+        description="Bytes of `input`, `instructions`, `tools` and `prompt` a create may have, as JSON; 0: as many as "
+        "fit into a frame.",
+    )
+    max_output_tokens: int = Field(
+        0,
+        ge=0,
+        le=100_000_000,
+        description="Output tokens a response may have; 0: as many as the model server gives. For gateways, which ask "
+        "for no more, and workers, which close a model server that does not keep to it.",
+    )
+    deadline_s: Annotated[float, AfterValidator(_zero_or_a_deadline)] = Field(
+        0.0,
+        description="Seconds from its create in which a response must end, the queue included, 0.1 to 604800; 0: none.",
+    )
+    # What is counted in Redis is off by default: without authentication everybody is one and the same principal.
+    max_live_per_principal: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Live responses a principal may have, waiting ones included; 0: not counted. The same for gateways "
+        "and workers.",
+    )
+    max_live_per_tenant: int = Field(
+        0, ge=0, le=1_000_000, description="The same for all principals of a tenant together."
+    )
+    creates_per_minute: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Creates a principal may make: a bucket of so many, filled evenly within a minute; 0: not counted.",
+    )
+    max_sockets_per_principal: int = Field(
+        0, ge=0, le=1_000_000, description="WebSockets a principal may have open on all gateways; 0: not counted."
+    )
+    max_sockets: int = Field(
+        0, ge=0, le=1_000_000, description="WebSockets a gateway process may have open; 0: no bound of its own."
+    )
     max_lanes: int = Field(32, ge=1, le=1024, description="Busy lanes a socket may have at once.")
     outbox_bytes: int = Field(
         1024 * 1024, ge=64 * 1024, le=64 * 1024 * 1024, description="Unsent bytes a socket may hold before replay."

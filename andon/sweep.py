@@ -130,6 +130,9 @@ class Sweep:
             _log.info("sweep.abandoned", response=job.response_id)
             await self._store.stop(job.response_id, None, by="andon", reason=ABANDONED)
             return
+        if job.state in {"queued", "waiting"} and job.deadline_at is not None and time.time() > job.deadline_at:
+            await self._store.expire(job.response_id)
+            return
         match job.state:
             case "running":
                 if job.owner not in dead:

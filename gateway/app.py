@@ -33,6 +33,8 @@ from gateway.http.refusal import EXCEPTION_HANDLERS
 from gateway.http.side import HttpSide
 from gateway.hub import Hub
 from gateway.presence import Presence
+from gateway.refuse import refuse
+from gateway.seats import Seats
 from gateway.socket import ClientSocket, OnStop
 from gateway.sockets import Sockets
 from gateway.stops import Stops
@@ -54,13 +56,14 @@ class Gateway:
             self._database.make_connection, timeout_s=settings.command_timeout_s, wait_s=settings.replica_wait_s
         )
         self._store = Store(self._database, settings, self._replication)
-        self._shipper = Shipper(self._database)
+        self._shipper = Shipper(self._database, self._store.places)
         self._sweep = Sweep(self._database, settings, store=self._store, shipper=self._shipper)
         self._hub = Hub(
             self._database.make_connection, timeout_s=settings.command_timeout_s, ping_every_s=_PING_EVERY_S
         )
         self._stops = Stops(self._store, self._hub, wait_s=settings.cancel_wait_s, on_settled=self._shipper.note)
         self._presence = Presence(self._store, self._hub)
+        self._seats = Seats(self._database, settings)
         self.sockets = Sockets(slow_reader_s=settings.slow_reader_s)
         self.http = HttpSide(
             store=self._store, hub=self._hub, stops=self._stops, sockets=self.sockets, settings=settings
@@ -82,6 +85,7 @@ class Gateway:
                 self._shipper.run(),
                 self._sweep.run(),
                 self._presence.run(),
+                self._seats.vouch(),
                 self.sockets.watch(),
             ):
                 yield self
@@ -103,26 +107,33 @@ class Gateway:
             body = encode(error_event(error))
             await websocket.send_denial_response(Response(body, error.status, media_type="application/json"))
             return
-        if self.sockets.is_draining:
-            body = encode(error_event(RetryLaterError("restarting", "This replica restarts. Connect again.")))
-            await websocket.send_denial_response(Response(body, 503, media_type="application/json"))
-            return
-        await websocket.accept()
-        socket = ClientSocket(
-            websocket,
-            principal=await self.doorkeeper.admit(websocket),
-            session=session,
-            on_stop=on_stop,
-            store=self._store,
-            hub=self._hub,
-            stops=self._stops,
-            settings=self.settings,
-        )
-        self.sockets.add(socket)
+        principal = await self.doorkeeper.admit(websocket)
         try:
-            await socket.run(first)
+            if self.sockets.is_draining:
+                raise RetryLaterError("restarting", "This replica restarts. Connect again.")
+            seat = await self._seats.take(principal)
+        except RetryLaterError as error:
+            await refuse(websocket, error)
+            return
+        try:
+            await websocket.accept()
+            socket = ClientSocket(
+                websocket,
+                principal=principal,
+                session=session,
+                on_stop=on_stop,
+                store=self._store,
+                hub=self._hub,
+                stops=self._stops,
+                settings=self.settings,
+            )
+            self.sockets.add(socket)
+            try:
+                await socket.run(first)
+            finally:
+                self.sockets.remove(socket)
         finally:
-            self.sockets.remove(socket)
+            seat.leave()
 
     async def healthz(self, _: Request) -> Response:
         """`GET /healthz`: the process answers."""

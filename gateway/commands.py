@@ -18,6 +18,7 @@ from andon.replies import StopOutcome, StopReceipt, Submitted
 from andon.settings import Settings
 from andon.store import Store
 from gateway.attachments import Attachments
+from gateway.bounds import check_bounds
 from gateway.creation import submission, turns_before
 from gateway.stops import SettledWatch, Stops
 from gateway.submitter import Submitter
@@ -69,6 +70,7 @@ class Commands:
     # ── create ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _create(self, create: Create) -> None:
+        check_bounds(create, self._settings)
         lanes = self._attachments.busy_lanes()
         if (create.stream_id or "") not in lanes and len(lanes) >= self._settings.max_lanes:
             message = f"{len(lanes)} lanes are busy on this socket. Wait for one, or open another socket."
@@ -82,7 +84,7 @@ class Commands:
             session=self._session,
             socket_id=self._socket_id,
             chain=chain,
-            abandon_s=self._settings.abandon_s,
+            settings=self._settings,
         )
         # Before the submit: its first event may be published before its answer is read.
         attachment = self._attachments.attach(

@@ -39,8 +39,9 @@ async def serve(settings: Settings) -> None:
     with Shutdown().on_signals() as shutdown:
         async with database.open(), reader.open(), open_source(settings) as source:
             await database.wait_connected(_START_TIMEOUT_S)
-            shipper = Shipper(database)
-            sweep = Sweep(database, settings, store=Store(database, settings), shipper=shipper)
+            store = Store(database, settings)
+            shipper = Shipper(database, store.places)
+            sweep = Sweep(database, settings, store=store, shipper=shipper)
             async with background(shipper.run(), sweep.run()):
                 while not shutdown.requested:
                     life = Life(

@@ -13,10 +13,10 @@ import msgspec
 
 from andon.errors import RequestError
 from andon.ids import SessionName, new_session_name
-from andon.protocol import EVENT_ID_MAX_CHARS, Create, abandon_s, check_create_body, session_name
+from andon.protocol import EVENT_ID_MAX_CHARS, Create, abandon_s, check_create_body, deadline_s, session_name
 
 # Members that are for the gateway: how the answer comes, not what is asked of the model.
-_OF_THE_DOOR: Final = frozenset({"stream", "background", "on_disconnect", "abandon_s"})
+_OF_THE_DOOR: Final = frozenset({"stream", "background", "on_disconnect", "abandon_s", "deadline_s"})
 _KEY_HEADER: Final = "Idempotency-Key"
 _KEY_MAX_CHARS: Final = 255
 # Longer than any event id of a socket, so that none is like a key. Only a digest of it is kept.
@@ -55,6 +55,7 @@ def parse_create(body: dict[str, Any], query: Mapping[str, str], headers: Mappin
         event_id=None if key is None else _KEY_PREFIX + key,
         # Nobody is expected to wait for a response in the background.
         abandon_s=0.0 if is_background and body.get("abandon_s") is None else abandon_s(body),
+        deadline_s=deadline_s(body),
         is_background=is_background,
     )
     return CreateRequest(

@@ -19,6 +19,7 @@ from andon.ids import (
 from andon.replies import Submitted
 from andon.settings import Settings
 from andon.store import Store
+from gateway.bounds import check_bounds
 from gateway.creation import submission, turns_before
 from gateway.http.create_request import CreateRequest
 from gateway.stops import Stops
@@ -46,6 +47,7 @@ class Creator:
 
         It is not to be cancelled because the client left: then nobody would know whether there is something to stop.
         """
+        check_bounds(asked.create, self._settings)
         session = await self._session(asked, principal)
         tag = session_tag(principal, session)
         create = asked.create
@@ -56,7 +58,7 @@ class Creator:
             session=session,
             socket_id=None,
             chain=await turns_before(create, tag, self._store),
-            abandon_s=self._settings.abandon_s,
+            settings=self._settings,
         )
         try:
             submittal = await self._submitter.submit(new)

@@ -5,17 +5,38 @@ from redis.crc import key_slot
 
 from andon import keys
 from andon.database import Database
+from andon.errors import OverloadedError
 from andon.ids import ANONYMOUS, SessionName, new_response_id, new_worker_id, session_tag
 from andon.lease import About, Leases
+from andon.places import Places
 from andon.queue import Queue
 from andon.response import Status
+from andon.settings import Settings
 from andon.settlements import Shipper
 from andon.store import Store
-from tests.contract.jobs import OTHER_WORKER, WORKER, claim, deltas, lasting_keys, running, settle, submitted
+from gateway.seats import Seats
+from tests.contract.jobs import (
+    OTHER_WORKER,
+    WORKER,
+    claim,
+    deltas,
+    lasting_keys,
+    running,
+    settle,
+    submission,
+    submitted,
+)
 
 ABOUT = About(host="h", pid=1, live=0, concurrency=1, draining=False)
 _ROW = re.compile(r"^\| `(?P<key>[^`]+)` +\| (?P<kind>[^|]+?) +\| (?P<slot>\w+) +\|", re.MULTILINE)
-_WORDS = {"{T}": r"\{[a-z2-7]{24}\}", "{W}": r"\{w_\w+\}", ":R": r":resp_[a-z2-7]{40}", ":W": r":w_\w+", ":*": r":\w+"}
+_WORDS = {
+    "{T}": r"\{[a-z2-7]{24}\}",
+    "{P}": r"\{[pt]_[a-z2-7]{24}\}",
+    "{W}": r"\{w_\w+\}",
+    ":R": r":resp_[a-z2-7]{40}",
+    ":W": r":w_\w+",
+    ":*": r":\w+",
+}
 
 
 def documented() -> dict[str, tuple[str, str]]:
@@ -28,6 +49,25 @@ def documented() -> dict[str, tuple[str, str]]:
             pattern = pattern.replace(word, expression)
         rows[pattern] = (row["kind"].replace("sorted set", "zset"), row["slot"])
     return rows
+
+
+async def be_counted(database: Database) -> None:
+    """Take places and seats, lose some and keep some."""
+    limits = Settings(
+        max_live_per_principal=2, max_live_per_tenant=1, creates_per_minute=2, max_sockets_per_principal=2
+    )
+    response_id = submission().response_id
+    places = Places(database, limits, longest_life_s=60)
+    await places.take(ANONYMOUS, response_id)
+    with pytest.raises(OverloadedError):
+        await places.take(ANONYMOUS, submission().response_id)
+    await places.give_back(ANONYMOUS, response_id)
+    await places.take(ANONYMOUS, response_id)
+    seats = Seats(database, limits)
+    seat = await seats.take(ANONYMOUS)
+    await seats.take(ANONYMOUS)
+    seat.leave()
+    await seats.vouch_once()
 
 
 async def live_a_full_life(store: Store, database: Database) -> None:
@@ -50,6 +90,7 @@ async def live_a_full_life(store: Store, database: Database) -> None:
     assert view is not None
     await settle(store, again, 2, status=Status.CANCELLED, stop=view.stop)
     await store.expire(await submitted(store, session="third"))
+    await be_counted(database)
     await Shipper(database).ship(job.tag)
     await queue.drop(await queue.read(1, block_s=0.1))
     await leases.bury(OTHER_WORKER, by_itself=True)

@@ -30,12 +30,11 @@ from andon.errors import (
 def test_an_error_goes_out_with_its_http_status_and_openai_type(
     error: RequestError | RetryLaterError, status: int, kind: str
 ) -> None:
-    """The socket's `error` event: status, type, code, message, param; ids only where they belong."""
-    assert error_event(error) == {
-        "type": "error",
-        "status": status,
-        "error": {"type": kind, "code": error.code, "message": "m", "param": error.param},
-    }
+    """The socket's `error` event: status, type, code, message, param, and when to come back; ids where they belong."""
+    told: dict[str, object] = {"type": kind, "code": error.code, "message": "m", "param": error.param}
+    if isinstance(error, RetryLaterError):
+        told["retry_after_s"] = error.retry_after_s
+    assert error_event(error) == {"type": "error", "status": status, "error": told}
     full = error_event(error, event_id="e", stream_id="lane")
     assert (full["event_id"], full["stream_id"]) == ("e", "lane")
 

@@ -17,6 +17,7 @@ _SAME: Final = frozenset(
     {
         "model", "temperature", "top_p", "metadata", "store", "user", "service_tier", "safety_identifier",
         "prompt_cache_key", "parallel_tool_calls", "stream", "on_disconnect", "abandon_s",
+        "deadline_s",
     }
 )  # fmt: skip
 # Fields that the Responses API has no word for, with the values that ask for nothing.
