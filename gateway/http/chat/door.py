@@ -12,7 +12,7 @@ from gateway.http.body import read_object
 from gateway.http.caller import principal_of
 from gateway.http.chat.chunks import ChatChunks
 from gateway.http.chat.completion import completion
-from gateway.http.chat.request import parse_chat
+from gateway.http.chat.request import in_own_words, parse_chat
 from gateway.http.create_request import parse_create
 from gateway.http.creator import Creator
 
@@ -32,10 +32,12 @@ class ChatDoor:
     async def create(self, request: Request) -> Response:
         """`POST /v1/chat/completions`."""
         self._answering.check_taking()
-        chat = parse_chat(await read_object(request, self._settings.max_frame_bytes))
+        body = await read_object(request, self._settings.max_frame_bytes)
+        chat = parse_chat(body)
         asked = parse_create(chat.body, request.query_params, request.headers)
         principal = await principal_of(request)
-        accepted = await self._creator.create(asked, principal)
+        with in_own_words(body):
+            accepted = await self._creator.create(asked, principal)
         if asked.is_stream:
             chunks = ChatChunks(accepted.response_id, include_usage=chat.include_usage)
             return self._answering.stream_own(asked, accepted, principal, chunks)

@@ -4,7 +4,8 @@ Owns the mapping of every field but the messages (`messages`). Each is mapped, o
 silence, but for values that only say what is so anyway. Does no I/O.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +21,8 @@ _SAME: Final = frozenset(
         "deadline_s",
     }
 )  # fmt: skip
+# What these members of a create came from.
+_WORDS: Final = {"input": ("messages",), "max_output_tokens": ("max_completion_tokens", "max_tokens")}
 # Fields that the Responses API has no word for, with the values that ask for nothing.
 _IDLE: Final[dict[str, tuple[Any, ...]]] = {
     "n": (1,),
@@ -58,6 +61,19 @@ def parse_chat(chat: dict[str, Any]) -> ChatRequest:
         elif value not in _IDLE.get(name, ()):
             raise _unsupported(name)
     return ChatRequest(body, include_usage)
+
+
+@contextlib.contextmanager
+def in_own_words(chat: dict[str, Any]) -> Iterator[None]:
+    """Let a refusal of what a chat became name what the client sent."""
+    try:
+        yield
+    except RequestError as error:
+        word = next((name for name in _WORDS.get(error.param or "", ()) if chat.get(name) is not None), None)
+        if word is None:
+            raise
+        message = error.message.replace(f"`{error.param}`", f"`{word}`")
+        raise type(error)(error.code, message, param=word) from error
 
 
 def _map_limit(value: Any, body: dict[str, Any]) -> None:
