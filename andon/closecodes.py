@@ -32,7 +32,11 @@ CLOSE_CODES: Final[dict[CloseCode, tuple[str, str, str]]] = {
     CloseCode.FRAME_TOO_BIG: ("frame_too_big", "A frame exceeded `ANDON_MAX_FRAME_BYTES`.", "Send less in one frame."),
     CloseCode.INTERNAL: ("internal", "Our fault, or Redis lost the job (`job_lost`).", "Create anew."),
     CloseCode.RESTARTING: ("restarting", "This replica restarts; jobs go on.", "Reconnect and retrieve."),
-    CloseCode.OVERLOADED: ("overloaded", "This replica has no room.", "Reconnect later, with back-off."),
+    CloseCode.OVERLOADED: (
+        "overloaded",
+        "This replica has no room, or the caller has all its sockets.",
+        "Reconnect later, with back-off.",
+    ),
     CloseCode.UNAUTHORIZED: ("unauthorized", "No valid token, or it expired.", "Get a token, then reconnect."),
     CloseCode.FORBIDDEN: ("forbidden", "The token may not do this.", "Do not retry."),
     CloseCode.TOO_SLOW: ("too_slow", "The client read too slowly for too long.", "Reconnect and retrieve."),

@@ -26,8 +26,9 @@ _log = structlog.get_logger(__name__)
 
 _TRIES: Final = 3
 _MINUTE_US: Final = 60_000_000
-# A place without a job may be one whose submit is under way; a gateway that died leaves one for so long.
-_GRACE_S: Final = 60.0
+# A place without a job may be one whose submit is under way, which tries seven times at most; a gateway that died in
+# between leaves one for so long.
+_GRACE_TIMEOUTS: Final = 10
 # Nobody knows when a live response ends; whoever found all of them live is not looked after again sooner.
 _LOOK_AGAIN_S: Final = 1.0
 # Policy when full: forget; the next one without room looks once too often.
@@ -84,6 +85,7 @@ class Places:
         self._database = database
         self._settings = settings
         self._ttl_ms = int(longest_life_s * 1000)
+        self._grace_s = _GRACE_TIMEOUTS * settings.command_timeout_s
         # Whoever finds no room at the same moment shares one look.
         self._looks = SharedReads(self._clear)
         # Loop time of the last look that found all places taken by what is live.
@@ -223,7 +225,7 @@ class Places:
                 ResponseId(member.decode()): float(score) / 1000
                 for member, score in zip(page[::2], page[1::2], strict=True)
             }
-            stale = await self._stale(came_at, float(seconds) - _GRACE_S)
+            stale = await self._stale(came_at, float(seconds) - self._grace_s)
             if stale:
                 await self._database.call("ZREM", keys.counted_live(tag), *stale)
             left, freed = left + len(came_at) - len(stale), freed + len(stale)

@@ -18,6 +18,7 @@ _EVENT_EXTRAS = frozenset({"response_id", "event_id"})
 _CREATED_EXTRAS = frozenset({"session"})
 _RESPONSE_EXTRAS = frozenset({"stop"})
 _USAGE_EXTRAS = frozenset({"source"})
+_ERROR_EXTRAS = frozenset({"retry_after_s"})
 _OUR_TYPES = frozenset({"response.cancel.accepted", "response.cancel.done", "response.cancel.failed", "pong"})
 
 
@@ -53,6 +54,8 @@ def _is_listed(path: str, type_: str) -> bool:
     match home:
         case "":
             return name in _EVENT_EXTRAS or (type_ == "response.created" and name in _CREATED_EXTRAS)
+        case ".error" if type_ == "error":
+            return name in _ERROR_EXTRAS
         case ".response":
             return name in _RESPONSE_EXTRAS
         case ".response.usage":
