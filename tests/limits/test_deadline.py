@@ -32,8 +32,8 @@ def check_over(ending: dict[str, Any]) -> None:
     assert "deadline_s" in error["message"]
 
 
-async def _ended_by_its_deadline(client: Client, body: dict[str, Any], **members: Any) -> dict[str, Any]:
-    response_id = await client.start(body, deadline_s=1, **members)
+async def _ended_by_its_deadline(client: Client, body: dict[str, Any], deadline_s: float) -> dict[str, Any]:
+    response_id = await client.start(body, deadline_s=deadline_s)
     ending = await client.ending(response_id, timeout_s=_PATIENCE_S)
     check_over(ending)
     check_responses(client, ended=[response_id])
@@ -44,7 +44,7 @@ async def test_a_running_response_ends_at_its_deadline(stack: Stack) -> None:
     """Partial output and usage are kept, the upstream is closed, the socket stays."""
     prompt = Prompt(**LONG)
     async with stack.connect(0) as client:
-        ending = await _ended_by_its_deadline(client, prompt.body)
+        ending = await _ended_by_its_deadline(client, prompt.body, 4)
         assert ending["response"]["output"][0]["content"][0]["text"]
         assert ending["response"]["usage"]["output_tokens"] > 0
         assert (await stack.meter.ended(prompt.key)).client_closed
@@ -54,7 +54,7 @@ async def test_a_running_response_ends_at_its_deadline(stack: Stack) -> None:
 async def test_a_model_server_that_never_answers_is_given_up_at_the_deadline(stack: Stack) -> None:
     """Before the first byte, too."""
     async with stack.connect(0) as client:
-        await _ended_by_its_deadline(client, Prompt(model="sim-mute").body)
+        await _ended_by_its_deadline(client, Prompt(model="sim-mute").body, 1)
 
 
 async def test_one_that_keeps_its_deadline_does_not_notice(stack: Stack) -> None:

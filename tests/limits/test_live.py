@@ -79,20 +79,19 @@ async def test_one_after_another_is_never_refused(own_stack: OwnStack) -> None:
 
 async def test_the_places_of_a_killed_workers_responses_are_free_again(own_stack: OwnStack) -> None:
     """Once they have been ended in its name; nobody has to wait for more than that."""
-    async with own_stack(gateways=1, ANDON_MAX_LIVE_PER_PRINCIPAL="2", ANDON_LEASE_S="2") as stack:
-        stack.expect_log("worker.lost")
-        async with stack.connect(0) as client:
-            ids = [await client.start(Prompt(**LONG).body, stream_id=lane) for lane in ("a", "b")]
-            for response_id in ids:
-                await client.text_begun(response_id)
-            check_refusal(await post_in_background(stack, Prompt().body), "too_many_live_responses")
-            await stack.workers[0].kill()
-            await stack.start_worker()
-            for response_id in ids:
-                ending = await client.ending(response_id, timeout_s=40)
-                assert ending["response"]["error"]["type"] == "worker_lost"
-            for _ in range(2):
-                assert (await post(stack, Prompt(tokens=2).body)).status_code == 200
+    limit = {"ANDON_MAX_LIVE_PER_PRINCIPAL": "2", "ANDON_LEASE_S": "2"}
+    async with own_stack(gateways=1, **limit) as stack, stack.connect(0) as client:
+        ids = [await client.start(Prompt(**LONG).body, stream_id=lane) for lane in ("a", "b")]
+        for response_id in ids:
+            await client.text_begun(response_id)
+        check_refusal(await post_in_background(stack, Prompt().body), "too_many_live_responses")
+        await stack.workers[0].kill()
+        await stack.start_worker()
+        for response_id in ids:
+            ending = await client.ending(response_id, timeout_s=40)
+            assert ending["response"]["error"]["type"] == "worker_lost"
+        for _ in range(2):
+            assert (await post(stack, Prompt(tokens=2).body)).status_code == 200
 
 
 async def test_the_places_that_a_killed_gateway_held_are_free_when_their_responses_end(own_stack: OwnStack) -> None:
@@ -111,26 +110,26 @@ async def test_the_places_that_a_killed_gateway_held_are_free_when_their_respons
 
 
 async def test_creates_are_limited_a_minute_on_both_replicas_together(own_stack: OwnStack) -> None:
-    """Four at once and no fifth; the refusal says in how many seconds there is one, and a socket is told the same."""
-    async with own_stack(ANDON_CREATES_PER_MINUTE="4") as stack, stack.connect(0) as client:
+    """Two at once and no third; the refusal says in how many seconds there is one, and a socket is told the same."""
+    async with own_stack(ANDON_CREATES_PER_MINUTE="2") as stack, stack.connect(0) as client:
         replies = await asyncio.gather(
             *(post_in_background(stack, Prompt(tokens=1).body, gateway=number % 2) for number in range(8))
         )
         refusals = [reply for reply in replies if reply.status_code != 200]
-        assert len(refusals) == 4
+        assert len(refusals) == 6
         for reply in refusals:
             check_refusal(reply, "rate_limit_exceeded")
-            assert int(reply.headers["retry-after"]) <= 15
+            assert int(reply.headers["retry-after"]) <= 30
         await client.create(Prompt().body)
         error = (await client.event("error"))["error"]
         assert error["code"] == "rate_limit_exceeded"
-        assert 0 < error["retry_after_s"] <= 15
+        assert 0 < error["retry_after_s"] <= 30
 
 
 async def test_a_repeat_with_its_key_is_not_refused(own_stack: OwnStack) -> None:
     """The limit is reached by the very response that it follows."""
     async with own_stack(gateways=1, ANDON_MAX_LIVE_PER_PRINCIPAL="1") as stack, stack.connect(0) as client:
-        body = Prompt(tokens=60, rate=50).body
+        body = Prompt(**LONG).body
         response_id = await client.start(body, event_id="mine")
         async with stack.connect(0, session="another") as stranger:
             await stranger.create(body, event_id="mine")
@@ -138,5 +137,7 @@ async def test_a_repeat_with_its_key_is_not_refused(own_stack: OwnStack) -> None
         session = client.of(response_id)[0]["session"]
         async with stack.connect(0, session=session) as again:
             await again.create(body, event_id="mine")
+            await again.text_begun(response_id)
+            await client.cancel(response_id=response_id)
             await again.ending(response_id)
             assert not again.all("error")
