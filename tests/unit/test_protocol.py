@@ -24,14 +24,17 @@ from andon.replies import StopOutcome, StopReceipt
 
 RID = new_response_id(session_tag(ANONYMOUS, SessionName("s")))
 
-scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+# JSON has no word for NaN and infinities.
+numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+scalars = st.none() | st.booleans() | numbers | st.text(max_size=20)
 json_values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
 )
 types = st.sampled_from(["response.create", "response.cancel", "response.retrieve", "ping", "response.steer"])
 members = st.sampled_from(
     ["model", "input", "instructions", "tools", "metadata", "response_id", "stream_id", "starting_after", "reason",
-     "event_id", "temperature", "max_output_tokens", "background", "generate", "previous_response_id", "store"]
+     "event_id", "temperature", "max_output_tokens", "background", "generate", "previous_response_id", "store",
+     "abandon_s", "deadline_s"]
 )  # fmt: skip
 events = st.builds(
     lambda kind, rest: {**rest, "type": kind},
