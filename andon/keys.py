@@ -25,6 +25,7 @@ after it, so that each is a superset of the truth.
 | `andon:sessions`           | sorted set | own     | a day, renewed at submit    | gateway          | sweep           |
 | `andon:turn:*`             | string     | own     | a part of the lease         | sweep            | sweep           |
 | `andon:settlements`        | stream     | own     | 7 days, trimmed by age      | shipper          | billing         |
+| `andon:audit`              | stream     | own     | 7 days, trimmed by age      | gateways, workers| operators       |
 
 T is a session tag, R a response id, W a worker id, E the digest of a client's event id. `live` time to live:
 `ANDON_QUEUE_TTL_S` + `ANDON_MAX_RUN_S` + `ANDON_LOG_TTL_S` at submit and at claim, renewed by appends and beats while
@@ -40,6 +41,7 @@ QUEUE_GROUP = "workers"
 WORKERS = "andon:workers"
 SESSIONS = "andon:sessions"
 SETTLEMENTS = "andon:settlements"
+AUDIT = "andon:audit"
 TURN = "andon:turn"
 
 

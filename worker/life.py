@@ -24,6 +24,7 @@ from andon.rescue import Rescuer
 from andon.settings import Settings
 from andon.store import Store
 from andon.subscriber import Subscriber
+from andon.trail import Trail
 from worker.beat import RENEWALS_A_LEASE, Beat
 from worker.claimer import Claimer
 from worker.presence import Presence
@@ -53,6 +54,7 @@ class Life:
         shutdown: Shutdown,
         rescuer: Rescuer,
         on_settled: Callable[[SessionTag], None],
+        trail: Trail,
     ) -> None:
         self.worker_id: WorkerId = new_worker_id()
         self._database = database
@@ -61,6 +63,7 @@ class Life:
         self._shutdown = shutdown
         self._rescuer = rescuer
         self._on_settled = on_settled
+        self._trail = trail
         self._store = Store(database, settings)
         self._leases = Leases(database, lease_s=settings.lease_s)
         self._queue = Queue(database, reader, self.worker_id)
@@ -106,7 +109,7 @@ class Life:
                 _log.info("worker.ready", worker=self.worker_id, concurrency=self._settings.worker_concurrency)
                 with switch.armed():
                     async with background(
-                        claimer.adopt(every_s=self._settings.lease_s), Presence(self._store, roster).run()
+                        claimer.adopt(every_s=self._settings.lease_s), Presence(self._store, roster, self._trail).run()
                     ):
                         await self._live(beat, claimer, roster)
 
