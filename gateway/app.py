@@ -30,6 +30,7 @@ from andon.settlements import Shipper
 from andon.store import Store
 from andon.sweep import Sweep
 from andon.trail import Trail
+from gateway.admin.side import AdminSide
 from gateway.asking import asker_of
 from gateway.doorkeeper import Doorkeeper
 from gateway.http.refusal import EXCEPTION_HANDLERS
@@ -72,6 +73,14 @@ class Gateway:
         self.http = HttpSide(
             store=self._store, hub=self._hub, stops=self._stops, sockets=self.sockets, settings=settings
         )
+        self.admin = AdminSide(
+            store=self._store,
+            stops=self._stops,
+            trail=self._trail,
+            sockets=self.sockets,
+            settings=settings,
+            gateway_id=self._id,
+        )
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator["Gateway"]:
@@ -87,6 +96,7 @@ class Gateway:
                 self._audit(),
                 self._shipper.run(),
                 self._trail.run(),
+                self.admin.run(),
                 self._sweep.run(),
                 self._presence.run(),
                 self.sockets.watch(),
@@ -174,6 +184,7 @@ def create_app(gateway: Gateway) -> Starlette:
         routes=[
             WebSocketRoute("/v1/responses", gateway.responses),
             *gateway.http.routes(),
+            *gateway.admin.routes(),
             Route("/healthz", gateway.healthz),
             Route("/readyz", gateway.readyz),
         ],

@@ -131,6 +131,11 @@ class Stops:
         ask = self._trail.ask(andon, [response_id], reason=CREATE_UNANSWERED, tenant=tenant)
         self._assert(response_id, _Asserted(ask, is_open=True))
 
+    def saw_settled(self, response_ids: Iterable[ResponseId]) -> None:
+        """Take note that these need no further assertion."""
+        for response_id in response_ids:
+            self._asserted.pop(response_id, None)
+
     def _assert(self, response_id: ResponseId, asserted: _Asserted) -> None:
         self._asserted[response_id] = asserted
         while len(self._asserted) > _MOST_ASSERTED:

@@ -18,6 +18,7 @@ from andon.hint import parse_hint
 from andon.ids import SessionTag, WorkerId, new_worker_id
 from andon.lease import Leases
 from andon.lifetime import background, task_group
+from andon.progress import Progress
 from andon.queue import Queue
 from andon.replies import Claimed
 from andon.rescue import Rescuer
@@ -86,6 +87,7 @@ class Life:
             beat = Beat(
                 self.worker_id,
                 leases=self._leases,
+                progress=Progress(self._database),
                 lease_s=self._settings.lease_s,
                 roster=roster,
                 switch=switch,
