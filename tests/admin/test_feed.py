@@ -3,19 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
+from starlette.websockets import WebSocket
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
-from andon.ids import Principal
+from andon.ids import Principal, ResponseId, SessionTag
 from andon.lease import Leases
 from andon.progress import Progress
 from gateway.admin.filter import Filter
 from gateway.admin.rows import Row
-from gateway.admin.sight import Sight
+from gateway.admin.sight import Collector, Sight
 from gateway.admin.watcher import Watcher
 from tests.admin.conftest import OPERATOR_A, SUPER, USER_A, USER_B, Office, word_of
 from tests.admin.test_lists import ABOUT, submitted
@@ -158,21 +159,20 @@ async def test_nothing_is_collected_while_nobody_watches(office: Office) -> None
 
 
 def _row(number: int, tokens: int = 0) -> Row:
-    tag = "t" * 24
     return Row(
-        f"resp_{number}",
-        tag,
-        "s",
-        "a",
-        "ann",
-        "m",
-        "running",
-        "w",
-        "h",
-        1.0,
-        1,
-        None,
-        tokens,  # type: ignore[arg-type]
+        id=ResponseId(f"resp_{number}"),
+        session_tag=SessionTag("t" * 24),
+        session="s",
+        tenant="a",
+        subject="ann",
+        model="m",
+        state="running",
+        worker="w",
+        host="h",
+        created_at=1.0,
+        generation=1,
+        stop=None,
+        tokens=tokens,
     )
 
 
@@ -182,7 +182,8 @@ def _sight(number: int, *rows: Row) -> Sight:
 
 async def test_whoever_missed_a_sight_gets_a_snapshot() -> None:
     """A slow console skips: it is not sent what is out of date, and nothing gathers for it."""
-    watcher = Watcher(None, Filter(), None)  # type: ignore[arg-type]  neither is used by what is tested
+    # Neither the socket nor the collector is used by what is tested.
+    watcher = Watcher(cast("WebSocket", None), Filter(), cast("Collector", None))
     first = watcher.message(_sight(1, _row(1)))
     second = watcher.message(_sight(2, _row(1, 5), _row(2)))
     nothing = watcher.message(_sight(3, _row(1, 5), _row(2)))
