@@ -60,7 +60,7 @@ test: $(READY) ## Run all tests (ARGS="tests/sim -k meter": some)
 
 chaos: $(READY) ## Break things, in full: the model with 2,000 runs, every scenario, 5,000 stops (20 min)
 	$(HERMETIC) ANDON_MODEL_RUNS=2000 $(PY) -m pytest -p no:randomly --timeout 1800 tests/contract/test_model.py
-	$(HERMETIC) ANDON_CHAOS=full $(PY) -m pytest -p no:randomly tests/chaos tests/reliability/test_leaks.py $(ARGS)
+	$(HERMETIC) ANDON_CHAOS=full $(PY) -m pytest -p no:randomly tests/chaos tests/reliability/test_leaks.py tests/admin/test_crowd.py $(ARGS)
 
 lint: $(READY) ## Lint, and check the format
 	$(PY) -m ruff check

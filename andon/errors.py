@@ -2,6 +2,7 @@
 
     AndonError
     ├── RequestError          mend the request: names the field and the remedy
+    │   ├── ForbiddenError    the token may not do this
     │   ├── NotFoundError     no such response for this caller
     │   ├── ConflictError     the same key with another body
     │   └── TooLargeError     more bytes than are read
@@ -35,6 +36,13 @@ class RequestError(AndonError):
         self.code = code
         self.message = message
         self.param = param
+
+
+class ForbiddenError(RequestError):
+    """Who is calling is known, or where from, and may not do this."""
+
+    status: ClassVar[int] = HTTPStatus.FORBIDDEN
+    type: ClassVar[str] = "permission_error"
 
 
 class NotFoundError(RequestError):

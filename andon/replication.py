@@ -56,6 +56,10 @@ class Replication:
         self.replicas = int(found[1]) if found else 0
         return self.replicas
 
+    def call_many(self, commands: Sequence[tuple[Argument, ...]]) -> "list[asyncio.Future[Any]]":
+        """Send commands on the connection on which the scripts go; wait for no replica."""
+        return self._link.call_many(commands)
+
     async def eval(
         self, script: Script, keys: Sequence[str], args: Sequence[Argument]
     ) -> tuple[Any, float | Literal[False] | None]:

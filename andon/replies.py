@@ -144,6 +144,13 @@ class StopReceipt(msgspec.Struct, frozen=True):
     next_of_lane: ResponseId | None = None
 
 
+class Fate(msgspec.Struct, frozen=True):
+    """How far a stop got, and whose job it is about."""
+
+    receipt: StopReceipt
+    tenant: str
+
+
 class JobView(msgspec.Struct, frozen=True):
     """What the job hash says: read by gateways, rescuers and the sweep."""
 

@@ -166,6 +166,9 @@ class Settings(BaseModel):
     sse_keepalive_s: float = Field(
         10.0, ge=0.05, le=3600, description="Seconds of silence after which an SSE stream gets a comment."
     )
+    audit_max_entries: int = Field(
+        200_000, ge=1000, le=100_000_000, description="Entries the audit of stops keeps at most, some 600 bytes each."
+    )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level that is logged.")
 
     @property

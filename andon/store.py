@@ -5,7 +5,9 @@ nor decides. Every method may be repeated after StoreUnavailable, because every 
 changing anything. Cancelling the wait of any method is safe; the script may run all the same.
 """
 
+import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 from andon import keys
@@ -189,6 +191,12 @@ class Store(Reads):
         )
         await self._give_turn(receipt.next_of_lane)
         return receipt
+
+    def beside_stops(self, commands: Sequence[tuple[Argument, ...]]) -> "list[asyncio.Future[Any]]":
+        """Send commands at once, on the connection on which stops go, so that they run before the next one."""
+        if self._replication is not None and self._replication.replicas:
+            return self._replication.call_many(commands)
+        return [asyncio.ensure_future(self.database.call(*command)) for command in commands]
 
     async def promote(self, rid: ResponseId) -> bool:
         """Give a waiting response its turn: into the queue first, then the session's script."""

@@ -81,7 +81,7 @@ one. A worker also reads `OPENAI_BASE_URL` and `OPENAI_API_KEY`, as the OpenAI S
 
 ## Keys and channels in Redis
 
-T is a session's tag, R a response id, W a worker id.
+T is a session's tag, R a response id, W a worker id, G a gateway id, B a broadcast id.
 
 {keys}
 """

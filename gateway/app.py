@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from andon.audit import Door
 from andon.database import Database
 from andon.errors import RequestError, RetryLaterError, StoreUnavailable, error_event
 from andon.frames import encode
@@ -28,6 +29,9 @@ from andon.settings import Settings
 from andon.settlements import Shipper
 from andon.store import Store
 from andon.sweep import Sweep
+from andon.trail import Trail
+from gateway.admin.side import AdminSide
+from gateway.asking import asker_of
 from gateway.doorkeeper import Doorkeeper
 from gateway.http.refusal import EXCEPTION_HANDLERS
 from gateway.http.side import HttpSide
@@ -50,6 +54,7 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._id = new_gateway_id()
         self.doorkeeper = Doorkeeper(settings)
         self._database = Database(settings.redis_url, timeout_s=settings.command_timeout_s)
         self._replication = Replication(
@@ -57,18 +62,28 @@ class Gateway:
         )
         self._store = Store(self._database, settings, self._replication)
         self._shipper = Shipper(self._database, self._store.places)
-        self._sweep = Sweep(self._database, settings, store=self._store, shipper=self._shipper)
+        self._trail = Trail(self._store, process=self._id)
+        self._sweep = Sweep(self._database, settings, store=self._store, shipper=self._shipper, trail=self._trail)
         self._hub = Hub(
             self._database.make_connection, timeout_s=settings.command_timeout_s, ping_every_s=_PING_EVERY_S
         )
-        self._stops = Stops(self._store, self._hub, wait_s=settings.cancel_wait_s, on_settled=self._shipper.note)
+        self._stops = Stops(
+            self._store, self._hub, self._trail, wait_s=settings.cancel_wait_s, on_settled=self._shipper.note
+        )
         self._presence = Presence(self._store, self._hub)
         self._seats = Seats(self._database, settings)
         self.sockets = Sockets(slow_reader_s=settings.slow_reader_s)
         self.http = HttpSide(
             store=self._store, hub=self._hub, stops=self._stops, sockets=self.sockets, settings=settings
         )
-        self._id = new_gateway_id()
+        self.admin = AdminSide(
+            store=self._store,
+            stops=self._stops,
+            trail=self._trail,
+            sockets=self.sockets,
+            settings=settings,
+            gateway_id=self._id,
+        )
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator["Gateway"]:
@@ -83,6 +98,8 @@ class Gateway:
                 self._stops.assert_again(),
                 self._audit(),
                 self._shipper.run(),
+                self._trail.run(),
+                self.admin.run(),
                 self._sweep.run(),
                 self._presence.run(),
                 self._seats.vouch(),
@@ -120,6 +137,7 @@ class Gateway:
             socket = ClientSocket(
                 websocket,
                 principal=principal,
+                asker=asker_of(websocket, principal, Door.SOCKET),
                 session=session,
                 on_stop=on_stop,
                 store=self._store,
@@ -176,6 +194,7 @@ def create_app(gateway: Gateway) -> Starlette:
         routes=[
             WebSocketRoute("/v1/responses", gateway.responses),
             *gateway.http.routes(),
+            *gateway.admin.routes(),
             Route("/healthz", gateway.healthz),
             Route("/readyz", gateway.readyz),
         ],

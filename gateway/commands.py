@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any, assert_never
 
+from andon.audit import Asker
 from andon.errors import NotFoundError, OverloadedError, RequestError, RetryLaterError, StoreUnavailable
 from andon.ids import Principal, ResponseId, SessionName, SocketId, new_response_id, session_tag, tag_of
 from andon.protocol import Cancel, Create, Retrieve, cancel_answer, cancel_failed, live_answer, response_not_found
@@ -32,6 +33,7 @@ class Commands:
         socket_id: SocketId,
         *,
         principal: Principal,
+        asker: Asker,
         session: SessionName,
         store: Store,
         stops: Stops,
@@ -43,6 +45,7 @@ class Commands:
     ) -> None:
         self._socket_id = socket_id
         self._principal = principal
+        self._asker = asker
         self._session = session
         self._tag = session_tag(principal, session)
         self._store = store
@@ -100,7 +103,7 @@ class Commands:
             self._attachments.detach(attachment)
             if isinstance(error, StoreUnavailable) and create.event_id is None:
                 # It may have been accepted all the same, and nobody could ask for it again: take it back.
-                self._stops.take_back(new.response_id, self._principal)
+                self._stops.take_back(new.response_id, self._asker)
             raise
         if submittal.tag is not Submitted.KNOWN:
             attachment.accepted = True
@@ -139,8 +142,9 @@ class Commands:
         targets = await self._targets(cancel)
         async with contextlib.AsyncExitStack() as stack:
             watches = await stack.enter_async_context(self._stops.watch(targets))
+            is_session = cancel.response_id is None and cancel.stream_id is None
             receipts = await self._stops.stop(
-                targets, self._principal, by=self._principal.subject, reason=cancel.reason
+                targets, self._asker, reason=cancel.reason, session=self._session if is_session else None
             )
             if cancel.response_id is not None and receipts[0].outcome is StopOutcome.UNKNOWN:
                 raise response_not_found(cancel.response_id)

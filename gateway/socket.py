@@ -19,6 +19,7 @@ import structlog
 from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from andon.audit import Asker
 from andon.closecodes import CLOSE_CODES, STOPPED_REASON, CloseCode
 from andon.errors import OverloadedError, RequestError, RetryLaterError, error_event
 from andon.frames import encode
@@ -69,6 +70,7 @@ class ClientSocket:
         websocket: WebSocket,
         *,
         principal: Principal,
+        asker: Asker,
         session: SessionName,
         on_stop: OnStop,
         store: Store,
@@ -95,6 +97,7 @@ class ClientSocket:
         self._commands = Commands(
             self._socket_id,
             principal=principal,
+            asker=asker,
             session=session,
             store=store,
             stops=stops,

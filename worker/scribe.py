@@ -21,7 +21,7 @@ import structlog
 from andon.errors import StoreUnavailable
 from andon.frames import decode, encode
 from andon.ids import ResponseId
-from andon.pieces import Cause, Failure, Finish, Piece
+from andon.pieces import Cause, Delta, Failure, Finish, Piece
 from andon.replies import Claimed, Outcome, Written
 from andon.response import DEADLINE_EXCEEDED, Ending, Stop, settlement, terminal_frame
 from andon.settings import Settings
@@ -64,6 +64,8 @@ class Scribe:
         self._book = Logbook(job, most_bytes=settings.job_buffer_bytes)
         # None where responses may have as many tokens as the model server gives.
         self._cap = OutputCap(settings.max_output_tokens) if settings.max_output_tokens else None
+        # Pieces of text so far.
+        self._deltas = 0
         self._finish: Finish | None = None
         # Why this run ends; the first reason stays, except that a mark overrules all but a loss.
         self._verdict: Verdict | None = None
@@ -80,6 +82,12 @@ class Scribe:
     def response_id(self) -> ResponseId:
         """Return the id of the response that is written."""
         return self.job.response_id
+
+    @property
+    def tokens_so_far(self) -> int:
+        """Count what the model has said: as its server tells, else a token a piece. For consoles."""
+        told = self._pump.usage_so_far
+        return self._deltas if told is None else int(told.get("output_tokens") or self._deltas)
 
     # ── what others say; none of these waits ─────────────────────────────────────────────────────────────────────
 
@@ -113,6 +121,7 @@ class Scribe:
                 self._finish = piece
             else:
                 self._book.backlog.add(piece)
+                self._deltas += isinstance(piece, Delta)
         if self._book.backlog.overfull:
             message = "The model wrote faster than the log could take it. Create the response again later."
             self._decide(Failed(Failure("server_error", Cause.OUTPUT_TOO_FAST, message)))

@@ -12,11 +12,13 @@ import structlog
 from andon import usage
 from andon.database import Database
 from andon.errors import StartError, StoreUnavailable
+from andon.ids import new_worker_id
 from andon.lifetime import background
 from andon.settings import Settings
 from andon.settlements import Shipper
 from andon.store import Store
 from andon.sweep import Sweep
+from andon.trail import Trail
 from worker.beat import RENEWALS_A_LEASE
 from worker.life import Life
 from worker.shutdown import Shutdown
@@ -41,8 +43,10 @@ async def serve(settings: Settings) -> None:
             await database.wait_connected(_START_TIMEOUT_S)
             store = Store(database, settings)
             shipper = Shipper(database, store.places)
-            sweep = Sweep(database, settings, store=store, shipper=shipper)
-            async with background(shipper.run(), sweep.run()):
+            # One for the process, whose worker ids may change.
+            trail = Trail(store, process=new_worker_id())
+            sweep = Sweep(database, settings, store=store, shipper=shipper, trail=trail)
+            async with background(shipper.run(), sweep.run(), trail.run()):
                 while not shutdown.requested:
                     life = Life(
                         database=database,
@@ -52,6 +56,7 @@ async def serve(settings: Settings) -> None:
                         shutdown=shutdown,
                         rescuer=sweep.rescuer,
                         on_settled=shipper.note,
+                        trail=trail,
                     )
                     await _live(life)
     _log.info("worker.ended")

@@ -12,8 +12,8 @@ from typing import Final
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from andon.audit import Asker
 from andon.errors import RetryLaterError
-from andon.ids import Principal
 from andon.settings import Settings
 from andon.store import Store
 from gateway.http.create_request import CreateRequest, OnDisconnect
@@ -51,16 +51,16 @@ class Answering:
         """Stream the events to whoever only looks on: it stops nothing by leaving."""
         return self._stream(accepted, writer, _nothing, starting_after)
 
-    def stream_own(self, asked: CreateRequest, accepted: Accepted, principal: Principal, writer: Writer) -> EventStream:
-        """Stream the events to the client that created the response."""
-        return self._stream(accepted, writer, self._on_left(asked, accepted, principal), -1)
+    def stream_own(self, asked: CreateRequest, accepted: Accepted, leaver: Asker, writer: Writer) -> EventStream:
+        """Stream the events to the client that created the response. `leaver`: who stops it by leaving."""
+        return self._stream(accepted, writer, self._on_left(asked, accepted, leaver), -1)
 
     async def wait_own(
         self,
         request: Request,
         asked: CreateRequest,
         accepted: Accepted,
-        principal: Principal,
+        leaver: Asker,
         write: Callable[[bytes], Response],
     ) -> Response:
         """Wait for the end on behalf of the client that created it; answer what `write` makes of the last event."""
@@ -69,7 +69,7 @@ class Answering:
             with self.waits.waiting(follower):
                 last = await while_there(request.receive, _last_frame(follower))
         except ClientDisconnect:
-            await self._on_left(asked, accepted, principal)()
+            await self._on_left(asked, accepted, leaver)()
             return nobody_reads()
         headers: dict[str, str] = {RESPONSE_HEADER: accepted.response_id}
         error = early_end(follower)
@@ -82,10 +82,10 @@ class Answering:
             headers["x-should-retry"] = "false"
         return refusal(error, headers)
 
-    def _on_left(self, asked: CreateRequest, accepted: Accepted, principal: Principal) -> Callable[[], Awaitable[None]]:
+    def _on_left(self, asked: CreateRequest, accepted: Accepted, leaver: Asker) -> Callable[[], Awaitable[None]]:
         if asked.on_disconnect is OnDisconnect.DETACH:
             return _nothing
-        return partial(self._stops.leave, accepted.response_id, principal, reason=DISCONNECTED)
+        return partial(self._stops.leave, accepted.response_id, leaver, reason=DISCONNECTED)
 
     def _stream(
         self, accepted: Accepted, writer: Writer, on_left: Callable[[], Awaitable[None]], starting_after: int

@@ -6,6 +6,7 @@ returns was accepted; where that is not known and nobody can ask for it again, i
 
 import msgspec
 
+from andon.audit import Asker
 from andon.errors import RetryLaterError, StoreUnavailable
 from andon.ids import (
     Principal,
@@ -42,7 +43,7 @@ class Creator:
         self._settings = settings
         self._submitter = Submitter(store, key_name="Idempotency-Key")
 
-    async def create(self, asked: CreateRequest, principal: Principal) -> Accepted:
+    async def create(self, asked: CreateRequest, principal: Principal, asker: Asker) -> Accepted:
         """Submit. Raises RequestError or RetryLaterError.
 
         It is not to be cancelled because the client left: then nobody would know whether there is something to stop.
@@ -64,7 +65,7 @@ class Creator:
             submittal = await self._submitter.submit(new)
         except StoreUnavailable:
             if create.event_id is None:
-                self._stops.take_back(new.response_id, principal)
+                self._stops.take_back(new.response_id, asker)
             raise
         if submittal.tag is not Submitted.KNOWN:
             return Accepted(new.response_id, new.abandon_s)

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from andon.audit import Asker, Door
 from andon.errors import RequestError
 from andon.frames import decode, encode
 from andon.ids import Principal, ResponseId, session_tag
@@ -25,6 +26,7 @@ from andon.protocol import (
 from andon.replies import JobView, StopOutcome, StopReceipt
 from andon.settings import Settings
 from andon.store import Store
+from gateway.asking import asker_of
 from gateway.http.answering import Answering
 from gateway.http.body import read_object
 from gateway.http.caller import principal_of
@@ -67,12 +69,13 @@ class ResponsesDoor:
         body = await read_object(request, self._settings.max_frame_bytes)
         asked = parse_create(body, request.query_params, request.headers)
         principal = await principal_of(request)
-        accepted = await self._creator.create(asked, principal)
+        accepted = await self._creator.create(asked, principal, asker_of(request, principal, Door.HTTP))
+        leaver = asker_of(request, principal, Door.DISCONNECT)
         if asked.is_stream:
-            return self._answering.stream_own(asked, accepted, principal, ResponseEvents())
+            return self._answering.stream_own(asked, accepted, leaver, ResponseEvents())
         if asked.create.is_background:
             return await self._as_it_stands(await self._job(accepted.response_id, principal))
-        return await self._answering.wait_own(request, asked, accepted, principal, _final)
+        return await self._answering.wait_own(request, asked, accepted, leaver, _final)
 
     # ── look ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -115,7 +118,8 @@ class ResponsesDoor:
         """`POST /v1/responses/{id}/cancel`: the stop; then the Response as it stands."""
         response_id = required_response_id(request.path_params["response_id"])
         principal = await principal_of(request)
-        (receipt,) = await self._stop([response_id], principal, await self._reason(request))
+        asker = asker_of(request, principal, Door.HTTP)
+        (receipt,) = await self._stop([response_id], asker, await self._reason(request))
         if receipt.outcome is StopOutcome.UNKNOWN:
             raise response_not_found(response_id)
         return await self._as_it_stands(await self._job(response_id, principal))
@@ -123,17 +127,19 @@ class ResponsesDoor:
     async def stop_session(self, request: Request) -> Response:
         """`POST /v1/sessions/{session}/stop`: the stop of whatever is live in a session."""
         principal = await principal_of(request)
-        tag = session_tag(principal, session_name(request.path_params["session"]))
-        receipts = await self._stop(await self._store.live(tag), principal, await self._reason(request))
+        session = session_name(request.path_params["session"])
+        live = await self._store.live(session_tag(principal, session))
+        asker = asker_of(request, principal, Door.HTTP)
+        receipts = await self._stop(live, asker, await self._reason(request), session)
         recorded = [receipt for receipt in receipts if receipt.outcome is StopOutcome.RECORDED]
         return Response(encode(stops_answer(recorded)), media_type="application/json")
 
     async def _stop(
-        self, response_ids: list[ResponseId], principal: Principal, reason: str | None
+        self, response_ids: list[ResponseId], asker: Asker, reason: str | None, session: str | None = None
     ) -> list[StopReceipt]:
         """Stop, and wait within the bound until all is settled."""
         async with self._stops.watch(response_ids) as watches:
-            receipts = await self._stops.stop(response_ids, principal, by=principal.subject, reason=reason)
+            receipts = await self._stops.stop(response_ids, asker, reason=reason, session=session)
             recorded = [receipt for receipt in receipts if receipt.outcome is StopOutcome.RECORDED]
             others = [receipt for receipt in receipts if receipt.outcome is not StopOutcome.RECORDED]
             return others + await self._stops.settled(recorded, watches)

@@ -6,7 +6,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from andon.audit import Door
 from andon.settings import Settings
+from gateway.asking import asker_of
 from gateway.http.answering import Answering
 from gateway.http.body import read_object
 from gateway.http.caller import principal_of
@@ -37,9 +39,10 @@ class ChatDoor:
         asked = parse_create(chat.body, request.query_params, request.headers)
         principal = await principal_of(request)
         with in_own_words(body):
-            accepted = await self._creator.create(asked, principal)
+            accepted = await self._creator.create(asked, principal, asker_of(request, principal, Door.HTTP))
+        leaver = asker_of(request, principal, Door.DISCONNECT)
         if asked.is_stream:
             chunks = ChatChunks(accepted.response_id, include_usage=chat.include_usage)
-            return self._answering.stream_own(asked, accepted, principal, chunks)
+            return self._answering.stream_own(asked, accepted, leaver, chunks)
         write = partial(completion, accepted.response_id)
-        return await self._answering.wait_own(request, asked, accepted, principal, write)
+        return await self._answering.wait_own(request, asked, accepted, leaver, write)
