@@ -95,7 +95,7 @@ def _answer(answer: Answer, schemas: Schemas) -> dict[str, Any]:
     described: dict[str, Any] = {"description": answer.meaning}
     content: dict[str, Any] = {} if answer.type is None else {_JSON: {"schema": schemas.of(answer.type)}}
     if answer.is_stream:
-        content["text/event-stream"] = {"schema": {"type": "string"}}
+        content["text/event-stream"] = {}  # OpenAPI 3.1 has no word for the events of a stream
     if content:
         described["content"] = content
     if answer.has_response_id:
