@@ -20,6 +20,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if size.sent:
         terminalreporter.section("fuzz")
         terminalreporter.write_line(f"seed {size.SEED} (ANDON_FUZZ_SEED repeats it), {sum(size.sent.values())} inputs")
+        if size.FULL and sum(size.sent.values()) < size.FULL_INPUTS:
+            terminalreporter.write_line(f"fewer than the {size.FULL_INPUTS} of a full run")
         for title, counted in (("sent", size.sent), ("answered", size.answered)):
             told = ", ".join(f"{name} {count}" for name, count in sorted(counted.items()))
             terminalreporter.write_line(f"{title}: {told}")

@@ -22,7 +22,7 @@ def test_every_request_is_answered_as_published(stack: Stack, runner: asyncio.Ru
         session.trust_env = False
         requested = cases(load(stack.gateways[0].http))
 
-        @examples(full=6000, slice_=100)
+        @examples(full=3000, slice_=100)
         @given(data=st.data(), place=st.integers(0, 1))
         def request(data: st.DataObject, place: int) -> None:
             ask(data.draw(requested), stack.gateways[place].http, session)

@@ -26,7 +26,7 @@ def test_every_frame_is_answered_whatever_is_said(stack: Stack, runner: asyncio.
     runner.run(check_a_stop_works(stack))
     before = [descriptors(gateway) for gateway in stack.gateways]
 
-    @examples(full=1400, slice_=25)
+    @examples(full=1200, slice_=25)
     @given(
         seats=st.lists(_SEATS, min_size=1, max_size=3),
         steps=st.lists(st.tuples(st.integers(0, 2), STEPS), min_size=8, max_size=14),
