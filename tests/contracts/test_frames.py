@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from andon.ids import ANONYMOUS, SessionName, new_response_id, session_tag
+from andon.member import Member
 from andon.protocol import FRAMES, Refusal, parse_frame
 from gateway.contract.asyncapi import frame_schema
 from gateway.contract.schemas import Schemas
@@ -66,10 +67,24 @@ def test_a_frame_is_taken_if_and_only_if_the_schema_holds(frame: dict[str, Any])
     assert taken == _validator(frame["type"]).is_valid(frame)
 
 
-@pytest.mark.parametrize("type_", sorted(FRAMES))
-@given(event_id=st.none() | st.text(max_size=600) | st.integers())
-def test_every_frame_takes_an_event_id_within_its_bounds(type_: str, event_id: Any) -> None:
-    """The bound that is published is the one that is kept."""
-    frame = {"type": type_, "model": "m", "input": "x", "event_id": event_id}
-    taken = not isinstance(parse_frame(json.dumps(frame)), Refusal)
-    assert taken == _validator(type_).is_valid(frame)
+_BASES: list[dict[str, Any]] = [{"model": "m", "input": "x"}, {"model": "m", "input": "x", "response_id": RID}]
+
+
+def _at_its_bounds(schema: dict[str, Any]) -> list[Any]:
+    """List values within, at and beyond the bounds of a member, and of other types."""
+    values: list[Any] = [None, True, [], {}, "", "x", 0, 1, -1, 0.5]
+    for name in ("minLength", "maxLength"):
+        values += ["x" * (schema[name] + by) for by in (0, 1) if name in schema]
+    for name in ("minimum", "maximum"):
+        values += [schema[name] + by for by in (-1, 0, 1) if name in schema]
+    return values
+
+
+@pytest.mark.parametrize(("type_", "member"), [(t, m) for t, kind in FRAMES.items() for m in kind.members])
+def test_a_member_is_taken_within_its_published_bounds_and_no_further(type_: str, member: Member[Any]) -> None:
+    """Just within, at, and just beyond each."""
+    for base in _BASES:
+        for value in _at_its_bounds(Schemas().of(member.type)):
+            frame = {"type": type_, **base, member.name: value}
+            taken = not isinstance(parse_frame(json.dumps(frame)), Refusal)
+            assert taken == _validator(type_).is_valid(frame), frame
