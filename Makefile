@@ -44,7 +44,7 @@ ifneq ($(ANEW),)
 .PHONY: $(READY)
 endif
 
-.PHONY: help venv test chaos lint types contracts check run demo real format lock clean
+.PHONY: help venv test chaos fuzz lint types contracts check run demo real format lock clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -61,6 +61,10 @@ test: $(READY) ## Run all tests (ARGS="tests/sim -k meter": some)
 chaos: $(READY) ## Break things, in full: the model with 2,000 runs, every scenario, 5,000 stops (20 min)
 	$(HERMETIC) ANDON_MODEL_RUNS=2000 $(PY) -m pytest -p no:randomly --timeout 1800 tests/contract/test_model.py
 	$(HERMETIC) ANDON_CHAOS=full $(PY) -m pytest -p no:randomly tests/chaos tests/reliability/test_leaks.py tests/admin/test_crowd.py $(ARGS)
+
+fuzz: $(READY) ## Send over 20,000 inputs that nobody should, to both doors (ANDON_FUZZ_SEED=N repeats a run)
+	$(HERMETIC) ANDON_FUZZ=full $(if $(ANDON_FUZZ_SEED),ANDON_FUZZ_SEED=$(ANDON_FUZZ_SEED)) \
+		$(PY) -m pytest -p no:randomly tests/fuzz $(ARGS)
 
 lint: $(READY) ## Lint, and check the format
 	$(PY) -m ruff check

@@ -14,6 +14,7 @@ class CloseCode(IntEnum):
 
     DONE = 1000
     GOING_AWAY = 1001
+    INVALID_TEXT = 1007
     FRAME_TOO_BIG = 1009
     INTERNAL = 1011
     RESTARTING = 1012
@@ -29,6 +30,7 @@ STOPPED_REASON: Final = "stopped"
 CLOSE_CODES: Final[dict[CloseCode, tuple[str, str, str]]] = {
     CloseCode.DONE: ("done", "Done, or stopped (reason `stopped`).", "Nothing."),
     CloseCode.GOING_AWAY: ("going_away", "The server goes away; nothing was live on this socket.", "Reconnect."),
+    CloseCode.INVALID_TEXT: ("invalid_text", "A text frame was no UTF-8.", "Send JSON as UTF-8."),
     CloseCode.FRAME_TOO_BIG: ("frame_too_big", "A frame exceeded `ANDON_MAX_FRAME_BYTES`.", "Send less in one frame."),
     CloseCode.INTERNAL: ("internal", "Our fault, or Redis lost the job (`job_lost`).", "Create anew."),
     CloseCode.RESTARTING: ("restarting", "This replica restarts; jobs go on.", "Reconnect and retrieve."),

@@ -18,7 +18,9 @@ Foreign exceptions are translated once, at the adapter that meets them, with `fr
 """
 
 from http import HTTPStatus
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
+
+from andon.events import ErrorAnswer, ErrorEvent, StreamErrorEvent
 
 
 class AndonError(Exception):
@@ -116,12 +118,12 @@ class ContractError(AndonError):
 ToldError: TypeAlias = RequestError | RetryLaterError | GoneError
 
 
-def error_body(error: ToldError) -> dict[str, Any]:
+def error_body(error: ToldError) -> ErrorAnswer:
     """Shape an error as the body of an HTTP answer, as OpenAI does."""
     return {"error": {"type": error.type, "code": error.code, "message": error.message, "param": error.param}}
 
 
-def stream_error(error: ToldError, sequence_number: int) -> dict[str, Any]:
+def stream_error(error: ToldError, sequence_number: int) -> StreamErrorEvent:
     """Shape an error as an event of an SSE stream: flat, because the SDK raises on a nested `error` there.
 
     `sequence_number`: of the last event before it, so that a client that notes it resumes at the right one.
@@ -137,16 +139,16 @@ def stream_error(error: ToldError, sequence_number: int) -> dict[str, Any]:
 
 def error_event(
     error: RequestError | RetryLaterError, *, event_id: str | None = None, stream_id: str | None = None
-) -> dict[str, Any]:
+) -> ErrorEvent:
     """Shape an error as the socket's `error` event (design, section 3).
 
     `stream_id` only where a create of that lane failed: on a named lane the SDK takes any `error` for the end of that
     lane's response.
     """
-    event: dict[str, Any] = {
+    event: ErrorEvent = {
         "type": "error",
         "status": int(error.status),
-        **error_body(error),
+        "error": error_body(error)["error"],
     }
     if isinstance(error, RetryLaterError):
         # What the header `Retry-After` is over HTTP.

@@ -26,7 +26,8 @@ SESSION_NAME_MAX_CHARS = 128
 _TAG_BYTES = 15  # 120 bits: 24 base32 characters without padding, well over the 80 that the contract asks for
 _TAG_CHARS = 24
 _RANDOM_BYTES = 10  # 80 bits: 16 characters
-_RESPONSE_ID = re.compile(rf"resp_([a-z2-7]{{{_TAG_CHARS}}})[a-z2-7]{{16}}")
+RESPONSE_ID_PATTERN = rf"^resp_[a-z2-7]{{{_TAG_CHARS}}}[a-z2-7]{{16}}$"
+_RESPONSE_ID = re.compile(RESPONSE_ID_PATTERN)
 
 
 class Principal(msgspec.Struct, frozen=True):

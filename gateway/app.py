@@ -7,14 +7,14 @@ life is `gateway.socket`; what comes over HTTP is `gateway.http`.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Any, Final, Literal, TypedDict
 
 import structlog
 from redis.exceptions import RedisError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from andon.audit import Door
@@ -23,7 +23,16 @@ from andon.errors import RequestError, RetryLaterError, StoreUnavailable, error_
 from andon.frames import encode
 from andon.ids import SessionName, SessionTag, new_gateway_id, new_session_name
 from andon.lifetime import background
-from andon.protocol import Retrieve, required_response_id, session_name, starting_after_of
+from andon.member import Member
+from andon.protocol import (
+    RESPONSE_ID,
+    SESSION,
+    STARTING_AFTER,
+    Retrieve,
+    required_response_id,
+    session_name,
+    starting_after_of,
+)
 from andon.replication import Replication
 from andon.settings import Settings
 from andon.settlements import Shipper
@@ -32,6 +41,8 @@ from andon.sweep import Sweep
 from andon.trail import Trail
 from gateway.admin.side import AdminSide
 from gateway.asking import asker_of
+from gateway.contract.door import ContractDoor
+from gateway.contract.operation import Answer, operation
 from gateway.doorkeeper import Doorkeeper
 from gateway.http.refusal import EXCEPTION_HANDLERS
 from gateway.http.side import HttpSide
@@ -47,6 +58,27 @@ _log = structlog.get_logger(__name__)
 
 _START_TIMEOUT_S: Final = 5.0
 _PING_EVERY_S: Final = 1.0
+
+_ON_STOP: Final = Member[OnStop](
+    "on_stop",
+    OnStop,
+    "`close` or `keep`",
+    "`close`, the default: after a stop the socket closes, once nothing else is live on it. `keep`: it stays open.",
+    "invalid_value",
+)
+# The query of the handshake; with `response_id`, it is as if `response.retrieve` were the first frame.
+_HANDSHAKE: Final = (SESSION, _ON_STOP, RESPONSE_ID, STARTING_AFTER)
+
+
+class _Alive(TypedDict):
+    status: Literal["ok"]
+
+
+class _Readiness(TypedDict):
+    status: Literal["ready", "not_ready"]
+    redis: bool
+    subscribed: bool
+    taking_sockets: bool
 
 
 class Gateway:
@@ -176,11 +208,7 @@ def _read_query(websocket: WebSocket) -> tuple[SessionName, OnStop, Retrieve | N
     query = websocket.query_params
     name = query.get("session")
     session = new_session_name() if name is None else session_name(name)
-    try:
-        on_stop = OnStop(query.get("on_stop", "close"))
-    except ValueError as error:
-        message = "`on_stop`: expected `close` or `keep`."
-        raise RequestError("invalid_value", message, param="on_stop") from error
+    on_stop = _ON_STOP.read(query) or OnStop.CLOSE
     first = None
     if "response_id" in query:
         after = starting_after_of(query.get("starting_after"))
@@ -188,17 +216,30 @@ def _read_query(websocket: WebSocket) -> tuple[SessionName, OnStop, Retrieve | N
     return session, on_stop, first
 
 
+def _routes(gateway: Gateway, contract: ContractDoor) -> list[BaseRoute]:
+    """List what there is; each route says for the contract what it does."""
+    return [
+        WebSocketRoute("/v1/responses", gateway.responses),
+        *gateway.http.routes(),
+        *gateway.admin.routes(),
+        operation(
+            "GET", "/healthz", gateway.healthz, "healthz", "Whether the process answers.",
+            answers={200: Answer("It does.", _Alive)}, is_open=True,
+        ),
+        operation(
+            "GET", "/readyz", gateway.readyz, "readyz", "Whether it can do its work.",
+            answers={200: Answer("It can.", _Readiness), 503: Answer("It cannot, yet or any more.", _Readiness)},
+            is_open=True,
+        ),
+        *contract.routes(),
+    ]  # fmt: skip
+
+
 def create_app(gateway: Gateway) -> Starlette:
     """Build the application over an open gateway."""
-    app = Starlette(
-        routes=[
-            WebSocketRoute("/v1/responses", gateway.responses),
-            *gateway.http.routes(),
-            *gateway.admin.routes(),
-            Route("/healthz", gateway.healthz),
-            Route("/readyz", gateway.readyz),
-        ],
-        exception_handlers=EXCEPTION_HANDLERS,
-    )
+    contract = ContractDoor(_HANDSHAKE)
+    app = Starlette(routes=_routes(gateway, contract), exception_handlers=EXCEPTION_HANDLERS)
     app.state.doorkeeper = gateway.doorkeeper
+    app.state.contract = contract
+    contract.publish(app.routes)
     return app

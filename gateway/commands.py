@@ -8,13 +8,22 @@ stops are durable, and `done` within the bound.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, assert_never
 
 from andon.audit import Asker
 from andon.errors import NotFoundError, OverloadedError, RequestError, RetryLaterError, StoreUnavailable
 from andon.ids import Principal, ResponseId, SessionName, SocketId, new_response_id, session_tag, tag_of
-from andon.protocol import Cancel, Create, Retrieve, cancel_answer, cancel_failed, live_answer, response_not_found
+from andon.protocol import (
+    Cancel,
+    Create,
+    Retrieve,
+    cancel_accepted,
+    cancel_done,
+    cancel_failed,
+    live_answer,
+    response_not_found,
+)
 from andon.replies import StopOutcome, StopReceipt, Submitted
 from andon.settings import Settings
 from andon.store import Store
@@ -39,7 +48,7 @@ class Commands:
         stops: Stops,
         attachments: Attachments,
         settings: Settings,
-        answer: Callable[[dict[str, Any]], None],
+        answer: Callable[[Mapping[str, object]], None],
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
         on_cancel: Callable[[bool], None],
     ) -> None:
@@ -152,7 +161,7 @@ class Commands:
             if not recorded:
                 self._answer(cancel_failed("already_ended", "Nothing is left to stop.", cancel.event_id))
                 return
-            self._answer(cancel_answer("response.cancel.accepted", recorded, cancel.event_id))
+            self._answer(cancel_accepted(recorded, cancel.event_id))
             self._on_cancel(False)
             self._spawn(self._finish_cancel(cancel, recorded, watches, stack.pop_all()))
 
@@ -167,7 +176,7 @@ class Commands:
         try:
             async with watching:
                 settled = await self._stops.settled(recorded, watches)
-            self._answer(cancel_answer("response.cancel.done", settled, cancel.event_id))
+            self._answer(cancel_done(settled, cancel.event_id))
         finally:
             self._on_cancel(True)
 

@@ -12,6 +12,7 @@ comes first, then close 1000 `stopped`, unless something else is live here or th
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final, cast
 
@@ -34,8 +35,8 @@ from andon.protocol import (
     Retrieve,
     Steer,
     parse_frame,
+    pong,
     steer_failed,
-    with_event_id,
 )
 from andon.response import Status
 from andon.settings import Settings
@@ -179,7 +180,7 @@ class ClientSocket:
 
     def _accept(self, command: Command) -> None:
         if isinstance(command, Ping):
-            self._answer(with_event_id({"type": "pong"}, command.event_id))
+            self._answer(pong(command))
             return
         if isinstance(command, Steer):
             self._answer(steer_failed(command))
@@ -199,7 +200,7 @@ class ClientSocket:
         lane = command.stream_id if isinstance(command, Create) else None
         self._answer(error_event(error, event_id=command.event_id, stream_id=lane))
 
-    def _answer(self, event: dict[str, Any]) -> None:
+    def _answer(self, event: Mapping[str, object]) -> None:
         self._outbox.put(encode(event))
 
     async def _dispatch(self) -> None:

@@ -5,17 +5,24 @@ Owns what each request does. Does not own creating (`creator`), the streaming of
 """
 
 from operator import itemgetter
-from typing import Any, Final
+from typing import Final, Literal
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from andon.audit import Asker, Door
+from andon.create_body import SOMETHING_ASKED, CreateBody
 from andon.errors import RequestError
+from andon.events import LiveList, LiveResponse, ResponseObject, StopsAnswer
 from andon.frames import decode, encode
 from andon.ids import Principal, ResponseId, session_tag
+from andon.member import Member
 from andon.protocol import (
+    REASON,
+    RESPONSE_ID,
+    SESSION,
+    STARTING_AFTER,
     reason_of,
     required_response_id,
     response_not_found,
@@ -27,16 +34,29 @@ from andon.replies import JobView, StopOutcome, StopReceipt
 from andon.settings import Settings
 from andon.store import Store
 from gateway.asking import asker_of
+from gateway.contract.operation import Answer, OperationRoute, operation
 from gateway.http.answering import Answering
 from gateway.http.body import read_object
 from gateway.http.caller import principal_of
-from gateway.http.create_request import parse_create
+from gateway.http.create_request import CREATE_HEADERS, CREATE_MEMBERS, CREATE_QUERY, parse_create
 from gateway.http.creator import Accepted, Creator
 from gateway.http.event_stream import RESPONSE_HEADER, EventStream, ResponseEvents, event_stream_headers
 from gateway.http.snapshot import final_response, snapshot
 from gateway.stops import Stops
 
 _SWITCHES: Final = {"true": True, "1": True, "false": False, "0": False}
+_STREAM: Final = Member[str](
+    "stream",
+    Literal["true", "1", "false", "0"],
+    "`true` or `false`",
+    "The events instead of the Response: from the log, then live.",
+    "invalid_value",
+)
+_ANY_SESSION: Final = msgspec.structs.replace(SESSION, meaning="The session's name.", is_required=True)
+_RESPONSE: Final = Answer("The Response.", ResponseObject, has_response_id=True)
+_RESPONSE_OR_EVENTS: Final = Answer(
+    "The Response, or its events.", ResponseObject, is_stream=True, has_response_id=True
+)
 
 
 class ResponsesDoor:
@@ -51,15 +71,37 @@ class ResponsesDoor:
         self._answering = answering
         self._settings = settings
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[OperationRoute]:
         """List the routes."""
         return [
-            Route("/v1/responses", self.create, methods=["POST"]),
-            Route("/v1/responses", self.live, methods=["GET"]),
-            Route("/v1/responses/{response_id}", self.retrieve, methods=["GET"]),
-            Route("/v1/responses/{response_id}/cancel", self.cancel, methods=["POST"]),
-            Route("/v1/sessions/{session:path}/stop", self.stop_session, methods=["POST"]),
-        ]
+            operation(
+                "POST", "/v1/responses", self.create, "createResponse", "Start a response.",
+                answers={200: _RESPONSE_OR_EVENTS}, refusals=(400, 404, 409, 413, 429),
+                query=CREATE_QUERY, headers=CREATE_HEADERS,
+                body=CREATE_MEMBERS, body_type=CreateBody, body_rules=(SOMETHING_ASKED,),
+            ),
+            operation(
+                "GET", "/v1/responses", self.live, "listLiveResponses", "List what is live in a session.",
+                answers={200: Answer("What is live.", LiveList)}, refusals=(400,), query=(_ANY_SESSION,),
+            ),
+            operation(
+                "GET", "/v1/responses/{response_id}", self.retrieve, "retrieveResponse",
+                "Read a response as it stands, or follow its events.",
+                answers={200: _RESPONSE_OR_EVENTS}, refusals=(400, 404),
+                path_members=(RESPONSE_ID,), query=(_STREAM, STARTING_AFTER),
+            ),
+            operation(
+                "POST", "/v1/responses/{response_id}/cancel", self.cancel, "cancelResponse",
+                "Stop a response; idempotent.",
+                answers={200: _RESPONSE}, refusals=(400, 404, 413), path_members=(RESPONSE_ID,), body=(REASON,),
+            ),
+            operation(
+                "POST", "/v1/sessions/{session:path}/stop", self.stop_session, "stopSession",
+                "Stop whatever is live in a session.",
+                answers={200: Answer("How far the stops got.", StopsAnswer)}, refusals=(400, 413),
+                path_members=(_ANY_SESSION,), body=(REASON,),
+            ),
+        ]  # fmt: skip
 
     # ── create ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -83,7 +125,7 @@ class ResponsesDoor:
         """`GET /v1/responses/{id}`: as it stands, or its events from `starting_after` on."""
         principal = await principal_of(request)
         job = await self._job(required_response_id(request.path_params["response_id"]), principal)
-        if not _is_on(request, "stream"):
+        if not _is_on(request, _STREAM):
             if job.last is None and job.abandon_s:
                 await self._store.present({job.response_id: job.abandon_s})  # whoever asks has not abandoned it
             return await self._as_it_stands(job)
@@ -110,7 +152,8 @@ class ResponsesDoor:
             if job is not None and job.last is None and job.is_owned_by(principal):
                 listed.append(job)
         data = sorted(map(_row, listed), key=itemgetter("created_at"))
-        return Response(encode({"object": "list", "data": data, "has_more": False}), media_type="application/json")
+        answer: LiveList = {"object": "list", "data": data, "has_more": False}
+        return Response(encode(answer), media_type="application/json")
 
     # ── stop ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -166,20 +209,16 @@ def _final(frame: bytes) -> Response:
     return Response(final_response(frame), media_type="application/json")
 
 
-def _is_on(request: Request, name: str) -> bool:
-    value = request.query_params.get(name, "false").lower()
-    if value not in _SWITCHES:
-        raise RequestError("invalid_value", f"`{name}`: expected `true` or `false`.", param=name)
-    return _SWITCHES[value]
+def _is_on(request: Request, switch: Member[str]) -> bool:
+    return _SWITCHES[switch.checked(request.query_params.get(switch.name, "false").lower())]
 
 
-def _row(job: JobView) -> dict[str, Any]:
+def _row(job: JobView) -> LiveResponse:
     base = decode(job.base + b"}")
-    status = "in_progress" if job.state == "running" else "queued"
     return {
         "id": job.response_id,
         "object": "response",
-        "status": status,
+        "status": "in_progress" if job.state == "running" else "queued",
         "created_at": base["created_at"],
         "model": base["model"],
         "background": base["background"],

@@ -50,7 +50,7 @@ def test_every_error_has_the_one_root() -> None:
 
 def test_the_close_codes_are_those_that_the_outside_relies_on() -> None:
     """One table, each code with a reason, a meaning and what to do (design, section 3)."""
-    assert {int(code) for code in CloseCode} == {1000, 1001, 1009, 1011, 1012, 1013, 3000, 3003, 3008}
+    assert {int(code) for code in CloseCode} == {1000, 1001, 1007, 1009, 1011, 1012, 1013, 3000, 3003, 3008}
     assert set(CLOSE_CODES) == set(CloseCode)
     assert STOPPED_REASON == "stopped"
     for reason, meaning, remedy in CLOSE_CODES.values():

@@ -15,7 +15,7 @@ from andon.protocol import (
     Refusal,
     Retrieve,
     Steer,
-    cancel_answer,
+    cancel_accepted,
     cancel_failed,
     parse_frame,
     steer_failed,
@@ -171,7 +171,7 @@ def test_unknown_types_are_told_the_known_ones() -> None:
 def test_what_is_answered_repeats_the_event_id() -> None:
     """Cancel answers are no `error` events: those would end an SDK's lane."""
     receipt = StopReceipt(RID, StopOutcome.RECORDED, recorded=1.5, replicated=False, acked=2.0)
-    assert cancel_answer("response.cancel.accepted", [receipt], "e") == {
+    assert cancel_accepted([receipt], "e") == {
         "type": "response.cancel.accepted",
         "event_id": "e",
         "stops": [

@@ -1,22 +1,25 @@
 """Chat door: `POST /v1/chat/completions`."""
 
 from functools import partial
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from andon.audit import Door
 from andon.settings import Settings
 from gateway.asking import asker_of
+from gateway.contract.operation import Answer, OperationRoute, operation
 from gateway.http.answering import Answering
 from gateway.http.body import read_object
 from gateway.http.caller import principal_of
 from gateway.http.chat.chunks import ChatChunks
-from gateway.http.chat.completion import completion
-from gateway.http.chat.request import in_own_words, parse_chat
-from gateway.http.create_request import parse_create
+from gateway.http.chat.completion import ChatCompletion, completion
+from gateway.http.chat.request import CHAT_BODY, in_own_words, parse_chat
+from gateway.http.create_request import CREATE_HEADERS, CREATE_MEMBERS, CREATE_QUERY, parse_create
 from gateway.http.creator import Creator
+
+_COMPLETION: Final = Answer("The completion, or its chunks.", ChatCompletion, is_stream=True, has_response_id=True)
 
 
 class ChatDoor:
@@ -27,9 +30,16 @@ class ChatDoor:
         self._answering = answering
         self._settings = settings
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[OperationRoute]:
         """List the routes."""
-        return [Route("/v1/chat/completions", self.create, methods=["POST"])]
+        return [
+            operation(
+                "POST", "/v1/chat/completions", self.create, "createChatCompletion",
+                "Start a response in the words of Chat Completions.",
+                answers={200: _COMPLETION}, refusals=(400, 404, 409, 413, 429, 502),
+                query=CREATE_QUERY, headers=CREATE_HEADERS, body=CREATE_MEMBERS, body_rules=(CHAT_BODY,),
+            )
+        ]  # fmt: skip
 
     async def create(self, request: Request) -> Response:
         """`POST /v1/chat/completions`."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from andon.create_body import CreateBody
 from andon.errors import RequestError
 from gateway.http.chat.messages import input_items
 
@@ -137,6 +138,38 @@ _MAPPED: Final[dict[str, Callable[[Any, dict[str, Any]], None]]] = {
     "tools": _map_tools,
     "tool_choice": _map_tool_choice,
 }
+
+
+def _body_schema() -> dict[str, Any]:
+    """Describe the body by these tables: what is in none of them must be null or absent."""
+    (_,), components = msgspec.json.schema_components((CreateBody,))
+    checked = components["CreateBody"]["properties"]
+    idle = {name: {"enum": [None, *values]} for name, values in _IDLE.items()}
+    limit = checked["max_output_tokens"]
+    return {
+        "type": "object",
+        "required": ["model", "messages"],
+        "properties": {
+            **idle,
+            **{name: checked.get(name, True) for name in sorted(_SAME)},
+            "messages": {"type": "array", "minItems": 1, "items": _OBJECT},
+            "stream_options": _OBJECT_OR_NULL,
+            "max_completion_tokens": limit,
+            "max_tokens": limit,
+            "reasoning_effort": True,
+            "verbosity": True,
+            "response_format": _OBJECT_OR_NULL,
+            "tools": {"anyOf": [{"type": "array", "items": _OBJECT}, {"type": "null"}]},
+            "tool_choice": {"anyOf": [{"type": "string"}, _OBJECT_OR_NULL]},
+        },
+        "additionalProperties": {"type": "null"},
+    }
+
+
+_OBJECT: Final = {"type": "object"}
+_OBJECT_OR_NULL: Final = {"type": ["object", "null"]}
+# The body's schema for the published contract.
+CHAT_BODY: Final = _body_schema()
 
 
 def _members(value: Any, path: str) -> dict[str, Any]:
