@@ -11,6 +11,7 @@ import contextlib
 from typing import Any, Final, cast
 
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -67,7 +68,8 @@ class Watcher:
                 with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # it may be gone by now
                     await self._websocket.close(*self._closing.result())
             else:
-                showing.result()
+                with contextlib.suppress(ClientDisconnect):  # consoles leave
+                    showing.result()
         finally:
             showing.cancel()
             await asyncio.gather(showing, return_exceptions=True)
