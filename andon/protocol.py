@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
+from pydantic import SecretStr
 
 from andon.errors import NotFoundError, RequestError
 from andon.ids import SESSION_NAME_MAX_CHARS, ResponseId, SessionName, as_response_id
@@ -19,6 +20,8 @@ from andon.settings import LONGEST_ABANDON_S, LONGEST_DEADLINE_S, SHORTEST_ABAND
 _STREAM_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 EVENT_ID_MAX_CHARS: Final = 512
 _REASON_MAX_CHARS: Final = 1024
+# Longer tokens are refused unread; issuers that put a whole directory into one reach a few thousand.
+TOKEN_MAX_CHARS: Final = 16 * 1024
 # Members of a create frame that are not of the Responses create body.
 _OF_THE_SOCKET: Final = frozenset({"type", "event_id", "stream_id", "abandon_s", "deadline_s"})
 _LARGEST_NUMBER: Final = 2**53 - 1
@@ -64,6 +67,14 @@ class Ping(msgspec.Struct, frozen=True):
     event_id: str | None
 
 
+class Refresh(msgspec.Struct, frozen=True):
+    """`auth.refresh`: another token of the same caller, before the present one expires."""
+
+    # Not shown when the command is.
+    token: SecretStr
+    event_id: str | None
+
+
 class Steer(msgspec.Struct, frozen=True):
     """`response.steer`: known, and refused until it is built; the refusal returns the input."""
 
@@ -72,7 +83,7 @@ class Steer(msgspec.Struct, frozen=True):
     event_id: str | None
 
 
-Command: TypeAlias = Create | Cancel | Retrieve | Ping | Steer
+Command: TypeAlias = Create | Cancel | Retrieve | Refresh | Ping | Steer
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -142,6 +153,8 @@ def _parse_event(event: dict[str, Any], event_id: str | None) -> Command:
             return _parse_cancel(event, event_id)
         case "response.retrieve":
             return _parse_retrieve(event, event_id)
+        case "auth.refresh":
+            return Refresh(_token(event), event_id)
         case "ping":
             return Ping(event_id)
         case "response.steer":
@@ -149,7 +162,7 @@ def _parse_event(event: dict[str, Any], event_id: str | None) -> Command:
         case None:
             raise RequestError("missing_required_parameter", "Every frame needs a `type`.", param="type")
         case other:
-            known = "response.create, response.cancel, response.retrieve, ping"
+            known = "response.create, response.cancel, response.retrieve, auth.refresh, ping"
             raise RequestError("unknown_type", f"Unknown type {str(other)[:80]!r}. Known: {known}.", param="type")
 
 
@@ -232,6 +245,17 @@ def _parse_retrieve(event: dict[str, Any], event_id: str | None) -> Retrieve:
     return Retrieve(None, -1, event_id)
 
 
+def _token(event: dict[str, Any]) -> SecretStr:
+    """Read a token; no refusal repeats it."""
+    token = event.get("token")
+    if token is None:
+        raise RequestError("missing_required_parameter", "`token` is missing.", param="token")
+    if not isinstance(token, str) or not 0 < len(token) <= TOKEN_MAX_CHARS:
+        message = f"`token`: expected a string of 1 to {TOKEN_MAX_CHARS} characters."
+        raise RequestError("invalid_type", message, param="token")
+    return SecretStr(token)
+
+
 def required_response_id(value: Any) -> ResponseId:
     """Read a response id; one that cannot be ours is not found, like one that is not."""
     if value is None:
@@ -312,6 +336,11 @@ def _text(event: dict[str, Any], name: str, most_chars: int) -> str | None:
 def with_event_id(event: dict[str, Any], event_id: str | None) -> dict[str, Any]:
     """Repeat the client's `event_id` where it gave one."""
     return event if event_id is None else {**event, "event_id": event_id}
+
+
+def refreshed(expires_at: float | None, event_id: str | None) -> dict[str, Any]:
+    """Shape `auth.refreshed`: until when the new token holds, in Unix seconds; None: until it is revoked."""
+    return with_event_id({"type": "auth.refreshed", "expires_at": expires_at}, event_id)
 
 
 def stops_answer(receipts: list[StopReceipt]) -> dict[str, Any]:

@@ -156,12 +156,19 @@ class Doors:
         self._secret = secret
 
     @asynccontextmanager
-    async def open(self, url: str, **query: str | int) -> AsyncIterator[Client]:
+    async def open(self, url: str, *, token: str | None = None, **query: str | int) -> AsyncIterator[Client]:
         """Open a socket to a gateway's `ws://.../v1/responses` for the length of a block."""
         target = f"{url}?{urlencode(query)}" if query else url
         async with connect(
-            target, compression=None, proxy=None, max_size=_MAX_FRAME_BYTES, max_queue=None, close_timeout=2.0
+            target,
+            additional_headers=None if token is None else {"Authorization": f"Bearer {token}"},
+            compression=None,
+            proxy=None,
+            max_size=_MAX_FRAME_BYTES,
+            max_queue=None,
+            close_timeout=2.0,
         ) as socket:
             client = Client(socket)
             yield client
+        assert token is None or not any(token in frame for frame in client.frames), "a token was sent back"
         assert not any(self._secret in frame for frame in client.frames), "the API key was shown to a client"
