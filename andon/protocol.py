@@ -20,8 +20,8 @@ from andon.settings import LONGEST_ABANDON_S, LONGEST_DEADLINE_S, SHORTEST_ABAND
 _STREAM_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 EVENT_ID_MAX_CHARS: Final = 512
 _REASON_MAX_CHARS: Final = 1024
-# Longer tokens are refused unread; issuers that put a whole directory into one reach a few thousand.
-TOKEN_MAX_CHARS: Final = 16 * 1024
+# As long as fits into a line of a handshake's head, whose parser takes 8 KiB.
+TOKEN_MAX_CHARS: Final = 8000
 # Members of a create frame that are not of the Responses create body.
 _OF_THE_SOCKET: Final = frozenset({"type", "event_id", "stream_id", "abandon_s", "deadline_s"})
 _LARGEST_NUMBER: Final = 2**53 - 1

@@ -13,7 +13,7 @@ _SECRET_NAMES: Final = ("OPENAI_API_KEY", "ANDON_JWT_SECRET", "ANDON_TOKEN")
 _SHAPES: Final = {
     "a JWT": re.compile(r"eyJ[\w-]{8,}\.[\w-]{8,}"),
     "an API key": re.compile(r"andon_[\w-]{43}"),
-    "an Authorization header": re.compile(r"(?i)\bbearer[ .][\w.~+/-]{8,}|\bauthorization\W{1,4}(?:basic|bearer)\b"),
+    "an Authorization header": re.compile(r"(?i)\bbearer[ .][\w.~+/-]{8,}|\bauthorization\W{1,4}basic [\w+/=]{8,}"),
     "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY"),
 }
 _SHORTEST: Final = 6  # what is shorter is found by chance
