@@ -47,6 +47,10 @@ class JwksKeys:
         self._reading = asyncio.Lock()
         # Loop time of the last attempt.
         self._asked_at = float("-inf")
+        # Whether that attempt got any keys.
+        self._was_read = False
+        # Readings so far.
+        self._readings = 0
         self._http: httpx2.AsyncClient | None = None
 
     @contextlib.asynccontextmanager
@@ -80,11 +84,11 @@ class JwksKeys:
 
     async def _read_for_unknown(self) -> bool:
         """Read the keys unless that was tried a moment ago; whoever comes meanwhile waits for the same reading."""
-        asked_at = self._asked_at
+        readings = self._readings
         async with self._reading:
-            if self._asked_at != asked_at:
+            if self._readings != readings:
                 return True  # somebody else read them while we waited
-            if asyncio.get_running_loop().time() - self._asked_at < _AGAIN_S:
+            if self._since_asked_s() < _AGAIN_S:
                 return False
             await self._read()
             return True
@@ -92,21 +96,31 @@ class JwksKeys:
     async def _keep_fresh(self) -> None:
         while True:
             async with self._reading:
-                was_read = await self._read()
-            await asyncio.sleep(self._refresh_s if was_read else min(_AGAIN_S, self._refresh_s))
+                if self._since_asked_s() >= self._pause_s:  # whoever came first may just have read them
+                    await self._read()
+            await asyncio.sleep(self._pause_s)
 
-    async def _read(self) -> bool:
+    @property
+    def _pause_s(self) -> float:
+        return self._refresh_s if self._was_read else min(_AGAIN_S, self._refresh_s)
+
+    def _since_asked_s(self) -> float:
+        return asyncio.get_running_loop().time() - self._asked_at
+
+    async def _read(self) -> None:
+        self._was_read = False
         self._asked_at = asyncio.get_running_loop().time()
         try:
             keys = _parse(await self._fetch())
         except (httpx2.HTTPError, TimeoutError, ValueError) as error:
             # Its kind alone: what the URL answered is nobody's business here.
             _log.warning("jwks.unreadable", why=type(error).__name__, has_keys=self._keys is not None)
-            return False
+            return
         if self._keys is None or keys.keys() != self._keys.keys():
             _log.info("jwks.read", keys=sum(map(len, keys.values())))
         self._keys = keys
-        return True
+        self._was_read = True
+        self._readings += 1
 
     async def _fetch(self) -> bytes:
         assert self._http is not None, "find is for an open JwksKeys"
