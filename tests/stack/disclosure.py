@@ -7,7 +7,7 @@ has named. A finding never repeats what it found.
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 _SECRET_NAMES: Final = ("OPENAI_API_KEY", "ANDON_JWT_SECRET", "ANDON_TOKEN")
 _SHAPES: Final = {
@@ -22,8 +22,10 @@ _SHORTEST: Final = 6  # what is shorter is found by chance
 def secrets_of(env: Mapping[str, str]) -> set[str]:
     """Return what of a process's environment must never be shown."""
     found = {env.get(name, "") for name in _SECRET_NAMES}
-    password = urlsplit(env.get("ANDON_REDIS_URL", "")).password or ""
-    return {value for value in (*found, password, unquote(password)) if len(value) >= _SHORTEST}
+    redis = urlsplit(env.get("ANDON_REDIS_URL", ""))
+    password = redis.password or ""
+    found |= {password, unquote(password), *parse_qs(redis.query).get("password", [])}
+    return {value for value in found if len(value) >= _SHORTEST}
 
 
 def disclosed(text: str, secrets: Collection[str]) -> Iterator[str]:
