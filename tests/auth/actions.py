@@ -201,7 +201,7 @@ class OverSocket:
 
     async def _on_socket(self, act: Callable[[Client], Awaitable[Outcome]]) -> Outcome:
         try:
-            async with self._target.stack.connect(1, token=self._token, session=self._target.session) as client:
+            async with self._target.stack.connect_as(self._token, 1, session=self._target.session) as client:
                 return await act(client)
         except InvalidStatus as refused:
             error = msgspec.json.decode(refused.response.body)["error"]

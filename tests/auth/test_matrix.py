@@ -67,7 +67,7 @@ async def target(
         response_id = answer.json()["id"]
         await stack.meter.opened(body["metadata"]["sim_key"])
     else:
-        async with stack.connect(0, token=owner, session=session) as client:
+        async with stack.connect_as(owner, 0, session=session) as client:
             response_id = await client.start(body, event_id=key)
             await client.text_begun(response_id, deltas=1)
     yield Target(stack, response_id, session, key, body), request.param
@@ -117,7 +117,7 @@ async def test_what_is_anothers_answers_as_what_never_was(
             )
             assert told[0][0] == 404
         return
-    async with stack.connect(0, token=text, session="elsewhere") as client:
+    async with stack.connect_as(text, 0, session="elsewhere") as client:
         for type_ in ("response.retrieve", "response.cancel"):
             for response_id in (theirs.response_id, unknown):
                 await client.send(type_, response_id=response_id)

@@ -32,7 +32,7 @@ async def test_a_key_opens_both_doors_until_it_is_taken_out(own_stack: _OwnStack
     file.write_text(_entry(kept, "alice") + _entry(revoked, "bob"))
     async with own_stack(gateways=1, ANDON_AUTH="keys", ANDON_KEYS_FILE=str(file)) as stack:
         gateway = stack.gateways[0]
-        async with stack.connect(token=kept) as stays, stack.connect(token=revoked) as goes:
+        async with stack.connect_as(kept, 0) as stays, stack.connect_as(revoked, 0) as goes:
             response_id = await goes.start(Prompt(tokens=5000, rate=100).body)
             file.write_text(_entry(kept, "alice"))
             assert await goes.closed(30) == (3000, "key_revoked")
@@ -61,7 +61,7 @@ async def test_a_key_that_changes_hands_closes_what_it_opened(own_stack: _OwnSta
     file.write_text(_entry(key, "alice", scopes=["andon:admin"]))
     async with (
         own_stack(gateways=1, workers=0, ANDON_AUTH="keys", ANDON_KEYS_FILE=str(file)) as stack,
-        stack.connect(token=key) as client,
+        stack.connect_as(key, 0) as client,
     ):
         file.write_text(_entry(key, "alice"))
         assert await client.closed(30) == (3000, "key_revoked")
@@ -79,10 +79,10 @@ async def test_a_key_expires(own_stack: _OwnStack, tmp_path: Path) -> None:
     async with own_stack(gateways=1, workers=0, **env) as stack:
         assert await by_header(stack.gateways[0].url, over) == _REFUSED
         file.write_text(
-            _entry(soon, "alice", expires=dt.datetime.now(dt.UTC) + dt.timedelta(seconds=5)) + _entry(over, "bob")
+            _entry(soon, "alice", expires=dt.datetime.now(dt.UTC) + dt.timedelta(seconds=9)) + _entry(over, "bob")
         )
         await wait_until(lambda: bool(stack.gateways[0].log_events("keys.read")), what="the file is read again")
-        async with stack.connect(token=soon) as client:
+        async with stack.connect_as(soon, 0) as client:
             assert await client.closed(30) == (3000, "token_expired")
         assert await by_header(stack.gateways[0].url, soon) == _REFUSED
 

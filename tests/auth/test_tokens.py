@@ -171,7 +171,7 @@ async def test_a_token_by_subprotocol_needs_ours_beside_it(stack: Stack) -> None
 )
 async def test_scopes_are_words_in_a_string_or_a_list(stack: Stack, http: httpx2.AsyncClient, scope: object) -> None:
     """As issuers write them."""
-    async with stack.connect(0, token=token("alice", "scoped")) as client:
+    async with stack.connect_as(token("alice", "scoped"), 0) as client:
         response_id = await client.start(Prompt(tokens=5000, rate=100).body)
         stopped = await http.post(f"/v1/responses/{response_id}/cancel", headers=bearer(token("olga", "scoped", scope)))
         assert stopped.json()["stop"]["by"] == "olga"
@@ -181,7 +181,7 @@ async def test_scopes_are_words_in_a_string_or_a_list(stack: Stack, http: httpx2
 async def test_a_token_without_a_tenant_is_of_the_default_one(stack: Stack, http: httpx2.AsyncClient) -> None:
     """Where there is only one tenant, issuers need not name it."""
     operator = token("olga", "default", "andon:admin")
-    async with stack.connect(0, token=token("dora", without=("tenant", "scope"))) as client:
+    async with stack.connect_as(token("dora", without=("tenant", "scope")), 0) as client:
         response_id = await client.start(Prompt(tokens=5000, rate=100).body)
         stopped = await http.post(f"/v1/responses/{response_id}/cancel", headers=bearer(operator))
         assert stopped.status_code == 200
@@ -199,7 +199,7 @@ async def test_the_official_sdk_sends_its_key_as_the_token(stack: Stack) -> None
         answer = await good.responses.create(model="sim", input="hello")
         assert answer.status == "completed"
         async with good.responses.connect() as connection:
-            await connection.send({"type": "response.create", "model": "sim", "input": "hello"})  # type: ignore[arg-type]
+            await connection.send({"type": "response.create", "model": "sim", "input": "hello"})
             assert (await connection.recv()).type == "response.created"
         with pytest.raises(AuthenticationError, match="has expired"):
             await bad.responses.create(model="sim", input="hello")

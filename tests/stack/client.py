@@ -6,7 +6,7 @@ or reordered, whatever was waited for; the API key of the worker was in none of 
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 from urllib.parse import urlencode
 
@@ -155,9 +155,13 @@ class Doors:
     def __init__(self, secret: str) -> None:
         self._secret = secret
 
-    @asynccontextmanager
-    async def open(self, url: str, *, token: str | None = None, **query: str | int) -> AsyncIterator[Client]:
+    def open(self, url: str, **query: str | int) -> AbstractAsyncContextManager[Client]:
         """Open a socket to a gateway's `ws://.../v1/responses` for the length of a block."""
+        return self.open_as(None, url, **query)
+
+    @asynccontextmanager
+    async def open_as(self, token: str | None, url: str, **query: str | int) -> AsyncIterator[Client]:
+        """Open a socket with this token."""
         target = f"{url}?{urlencode(query)}" if query else url
         async with connect(
             target,

@@ -117,13 +117,17 @@ class Stack:
 
     # ── what tests do ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def connect(
-        self, gateway: int = 0, *, token: str | None = None, **query: str | int
+    def connect(self, gateway: int = 0, **query: str | int) -> AbstractAsyncContextManager[Client]:
+        """Open a socket to the gateway of this number."""
+        return self._doors.open(self.gateways[gateway].url, **query)
+
+    def connect_as(
+        self, token: str | None, gateway: int = 0, **query: str | int
     ) -> AbstractAsyncContextManager[Client]:
-        """Open a socket to the gateway of this number; `token` goes as `Authorization: Bearer`."""
+        """Open a socket as whoever has this token, which no log may hold; None: as nobody."""
         if token is not None:
             self.secrets.add(token)
-        return self._doors.open(self.gateways[gateway].url, token=token, **query)
+        return self._doors.open_as(token, self.gateways[gateway].url, **query)
 
     def expect_log(self, word: str) -> None:
         """Declare that log lines of level error with this word in them belong to the test."""
