@@ -8,6 +8,18 @@ that socket), 1011 to 1013 let it reconnect, the rest raise.
 from enum import IntEnum
 from typing import Final
 
+from andon.errors import (
+    AndonError,
+    ForbiddenError,
+    GoneError,
+    KeysUnavailable,
+    OverloadedError,
+    RequestError,
+    RetryLaterError,
+    StoreUnavailable,
+    UnauthorizedError,
+)
+
 
 class CloseCode(IntEnum):
     """Every code that a gateway sends."""
@@ -39,7 +51,32 @@ CLOSE_CODES: Final[dict[CloseCode, tuple[str, str, str]]] = {
         "This replica has no room, or the caller has all its sockets.",
         "Reconnect later, with back-off.",
     ),
-    CloseCode.UNAUTHORIZED: ("unauthorized", "No valid token, or it expired.", "Get a token, then reconnect."),
-    CloseCode.FORBIDDEN: ("forbidden", "The token may not do this.", "Do not retry."),
+    CloseCode.UNAUTHORIZED: (
+        "unauthorized",
+        "No valid token; it expired (`token_expired`), or its key was revoked (`key_revoked`).",
+        "Get a token, then reconnect and retrieve.",
+    ),
+    CloseCode.FORBIDDEN: (
+        "forbidden",
+        "The token, or the page's origin, may not; or the handshake was wrong (the reason is the error's code).",
+        "Do not retry.",
+    ),
     CloseCode.TOO_SLOW: ("too_slow", "The client read too slowly for too long.", "Reconnect and retrieve."),
 }
+
+# How a handshake that is refused ends for a client that cannot see an HTTP status. The nearest class counts.
+_REFUSED_WITH: Final[dict[type[AndonError], CloseCode]] = {
+    UnauthorizedError: CloseCode.UNAUTHORIZED,
+    ForbiddenError: CloseCode.FORBIDDEN,
+    RequestError: CloseCode.FORBIDDEN,
+    OverloadedError: CloseCode.OVERLOADED,
+    StoreUnavailable: CloseCode.OVERLOADED,
+    KeysUnavailable: CloseCode.OVERLOADED,
+    RetryLaterError: CloseCode.RESTARTING,
+    GoneError: CloseCode.INTERNAL,
+}
+
+
+def close_code_of(error: AndonError) -> CloseCode:
+    """Return the code that an error closes a socket with."""
+    return next((_REFUSED_WITH[kind] for kind in type(error).__mro__ if kind in _REFUSED_WITH), CloseCode.INTERNAL)

@@ -42,17 +42,20 @@ def connection_maker(url: str, *, timeout_s: float) -> Callable[[], AbstractConn
             protocol=2,
             driver_info=None,
         )
-    except ValueError as error:
-        raise StartError(f"bad setting ANDON_REDIS_URL: {error}") from error
+    except ValueError:
+        # Not its own words: where a password has a character that it should not, they hold a part of it.
+        raise StartError(
+            "bad setting ANDON_REDIS_URL: redis-py cannot read it; it looks like redis://:password@host:6379/0, "
+            "special characters of the password written as %xx"
+        ) from None
     return pool.make_connection
 
 
 def without_password(url: str) -> str:
-    """Return the URL as it may be printed."""
+    """Return the URL as it may be printed: without user and password, and without its query, which may hold both."""
     parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")).geturl()
+    user, at, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"***@{host}" if at and user else host, query="", fragment="").geturl()
 
 
 class Database:

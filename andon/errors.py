@@ -2,12 +2,14 @@
 
     AndonError
     ├── RequestError          mend the request: names the field and the remedy
+    │   ├── UnauthorizedError no token, or none that counts
     │   ├── ForbiddenError    the token may not do this
     │   ├── NotFoundError     no such response for this caller
     │   ├── ConflictError     the same key with another body
     │   └── TooLargeError     more bytes than are read
     ├── RetryLaterError       nothing happened that a repeat would double: try again
     │   ├── StoreUnavailable  Redis is away, slow or full
+    │   ├── KeysUnavailable   the keys that tokens are checked with are not to be had
     │   └── OverloadedError   a bound was reached
     ├── ResumeElsewhere       this replica is going: reconnect to another and retrieve
     ├── GoneError             give up: Redis itself lost the job
@@ -38,6 +40,13 @@ class RequestError(AndonError):
         self.code = code
         self.message = message
         self.param = param
+
+
+class UnauthorizedError(RequestError):
+    """No token came, or one that does not count. The message never repeats it."""
+
+    status: ClassVar[int] = HTTPStatus.UNAUTHORIZED
+    type: ClassVar[str] = "authentication_error"
 
 
 class ForbiddenError(RequestError):
@@ -84,6 +93,10 @@ class StoreUnavailable(RetryLaterError):  # noqa: N818  the condition is the nam
 
     def __init__(self, message: str, *, code: str = "store_unavailable") -> None:
         super().__init__(code, message)
+
+
+class KeysUnavailable(RetryLaterError):  # noqa: N818  the condition is the name
+    """Tokens cannot be checked at present: the issuer's keys were never read, and its URL does not answer."""
 
 
 class OverloadedError(RetryLaterError):

@@ -66,6 +66,14 @@ class Pong(TypedDict):
     event_id: NotRequired[EventId]
 
 
+class AuthRefreshed(TypedDict):
+    """The answer to `auth.refresh`."""
+
+    type: Literal["auth.refreshed"]
+    expires_at: Annotated[float | None, Meta(description="Unix seconds; null: until it is revoked.")]
+    event_id: NotRequired[EventId]
+
+
 class StopProgress(TypedDict):
     """How far the stop of one response got: Unix seconds, or null for what has not happened (yet)."""
 

@@ -10,10 +10,12 @@ from typing import Annotated, Any, Final, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import Meta
+from pydantic import SecretStr
 
 from andon.create_body import LARGEST_NUMBER, SOMETHING_ASKED, CreateBody, check_create_body
 from andon.errors import NotFoundError, RequestError
 from andon.events import (
+    AuthRefreshed,
     CancelAccepted,
     CancelDone,
     CancelFailed,
@@ -30,6 +32,8 @@ from andon.settings import LONGEST_ABANDON_S, LONGEST_DEADLINE_S, SHORTEST_ABAND
 
 EVENT_ID_MAX_CHARS: Final = 512
 _REASON_MAX_CHARS: Final = 1024
+# As long as fits into a line of a handshake's head, whose parser takes 8 KiB.
+TOKEN_MAX_CHARS: Final = 8000
 
 # ── members ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -89,6 +93,13 @@ SESSION: Final = Member[str](
     "The session; made up if absent, and told by `response.created`.",
     "invalid_value",
 )
+TOKEN: Final = Member[str](
+    "token",
+    Annotated[str, Meta(min_length=1, max_length=TOKEN_MAX_CHARS)],
+    f"a string of 1 to {TOKEN_MAX_CHARS} characters",
+    "Another token of the same caller. No answer and no log repeats it.",
+    is_required=True,
+)
 _PREVIOUS_RESPONSE_ID: Final = Member[Any](
     "previous_response_id", Any, "a response id", "Repeated by the answer, as a text."
 )
@@ -139,6 +150,14 @@ class Ping(msgspec.Struct, frozen=True):
     event_id: str | None
 
 
+class Refresh(msgspec.Struct, frozen=True):
+    """`auth.refresh`: another token of the same caller, before the present one expires."""
+
+    # Not shown when the command is.
+    token: SecretStr
+    event_id: str | None
+
+
 class Steer(msgspec.Struct, frozen=True):
     """`response.steer`: known, and refused until it is built; the refusal returns the input."""
 
@@ -147,7 +166,7 @@ class Steer(msgspec.Struct, frozen=True):
     event_id: str | None
 
 
-Command: TypeAlias = Create | Cancel | Retrieve | Ping | Steer
+Command: TypeAlias = Create | Cancel | Retrieve | Refresh | Ping | Steer
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -257,6 +276,13 @@ def _parse_retrieve(event: dict[str, Any], event_id: str | None) -> Retrieve:
     return Retrieve(None, -1, event_id)
 
 
+def _parse_refresh(event: dict[str, Any], event_id: str | None) -> Refresh:
+    token = TOKEN.read(event)
+    if token is None:
+        raise RequestError("missing_required_parameter", "`token` is missing.", param="token")
+    return Refresh(SecretStr(token), event_id)
+
+
 def required_response_id(value: Any) -> ResponseId:
     """Read a response id; one that cannot be ours is not found, like one that is not."""
     if value is None:
@@ -341,6 +367,12 @@ FRAMES: Final[dict[str, FrameKind]] = {
             },
         ),
     ),
+    "auth.refresh": FrameKind(
+        _parse_refresh,
+        "Give another token of the same caller before the present one expires.",
+        (EVENT_ID, TOKEN),
+        (AuthRefreshed, ErrorEvent),
+    ),
     "ping": FrameKind(
         _parse_ping, "Ask for a `pong`: browsers cannot send WebSocket pings.", (EVENT_ID,), (Pong, ErrorEvent)
     ),
@@ -367,6 +399,11 @@ def with_event_id(event: E, event_id: str | None) -> E:
 def pong(ping: Ping) -> Pong:
     """Shape `pong`."""
     return with_event_id(Pong(type="pong"), ping.event_id)
+
+
+def refreshed(expires_at: float | None, event_id: str | None) -> AuthRefreshed:
+    """Shape `auth.refreshed`: until when the new token holds, in Unix seconds; None: until it is revoked."""
+    return with_event_id(AuthRefreshed(type="auth.refreshed", expires_at=expires_at), event_id)
 
 
 def stops_answer(receipts: list[StopReceipt]) -> StopsAnswer:

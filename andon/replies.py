@@ -12,6 +12,7 @@ import msgspec
 from andon.errors import ContractError
 from andon.ids import Principal, ResponseId, SessionName, SessionTag, WorkerId, tag_of
 from andon.response import Status, Stop
+from andon.scopes import administers
 
 _E = TypeVar("_E", bound=StrEnum)
 
@@ -182,6 +183,10 @@ class JobView(msgspec.Struct, frozen=True):
     def is_owned_by(self, principal: Principal) -> bool:
         """Tell whether this principal made the session."""
         return (self.tenant, self.subject) == (principal.tenant, principal.subject)
+
+    def is_open_to(self, principal: Principal) -> bool:
+        """Tell whether this principal may see, resume and stop it: its owner, or an operator of its tenant."""
+        return self.is_owned_by(principal) or administers(principal, self.tenant)
 
 
 def parse_stop(mark: bytes) -> Stop:

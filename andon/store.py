@@ -36,6 +36,7 @@ from andon.replies import (
     time_of,
 )
 from andon.response import DEADLINE_EXCEEDED, Status, error_object
+from andon.scopes import reach_of
 from andon.script import script
 from andon.settings import Settings
 from andon.turns import Turn, parse_turn
@@ -153,14 +154,16 @@ class Store(Reads):
         return Submittal(Submitted.KNOWN if is_same else Submitted.CONFLICT, ResponseId(response_id.decode()))
 
     async def stop(self, rid: ResponseId, principal: Principal | None, *, by: str, reason: str | None) -> StopReceipt:
-        """Mark a job and publish the hint; settle it if nobody has it. `principal` None: an operator, anybody's job.
+        """Mark a job and publish the hint; settle it if nobody has it.
 
+        `principal`: who asks, for a job of its own or, with an operator's scope, of its tenants; None: Andon itself.
         A response whose lane this freed is given its turn before this returns.
         """
+        tenant, subject = reach_of(principal) if principal else ("", "")
         args: list[Argument] = [
             rid,
-            principal.tenant if principal else "",
-            principal.subject if principal else "",
+            tenant,
+            subject,
             encode(by),
             encode(reason),
             self._log_ttl_ms,

@@ -31,7 +31,8 @@ def _bounds(name: str) -> str:
 def _settings() -> str:
     rows = ["| setting | meaning | default | bounds |", "|---|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        rows.append(f"| `ANDON_{name.upper()}` | {field.description} | `{field.default}` | {_bounds(name)} |")
+        default = "" if field.default in (None, ()) else f"`{field.default}`"
+        rows.append(f"| `ANDON_{name.upper()}` | {field.description} | {default} | {_bounds(name)} |")
     return "\n".join(rows)
 
 

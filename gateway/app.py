@@ -19,8 +19,7 @@ from starlette.websockets import WebSocket
 
 from andon.audit import Door
 from andon.database import Database
-from andon.errors import RequestError, RetryLaterError, StoreUnavailable, error_event
-from andon.frames import encode
+from andon.errors import RequestError, RetryLaterError, StoreUnavailable
 from andon.ids import SessionName, SessionTag, new_gateway_id, new_session_name
 from andon.lifetime import background
 from andon.member import Member
@@ -44,11 +43,12 @@ from gateway.asking import asker_of
 from gateway.contract.door import ContractDoor
 from gateway.contract.operation import Answer, operation
 from gateway.doorkeeper import Doorkeeper
+from gateway.handshake import accept, refuse
+from gateway.http.cross_origin import cross_origin
 from gateway.http.refusal import EXCEPTION_HANDLERS
 from gateway.http.side import HttpSide
 from gateway.hub import Hub
 from gateway.presence import Presence
-from gateway.refuse import refuse
 from gateway.seats import Seats
 from gateway.socket import ClientSocket, OnStop
 from gateway.sockets import Sockets
@@ -104,7 +104,7 @@ class Gateway:
         )
         self._presence = Presence(self._store, self._hub)
         self._seats = Seats(self._database, settings)
-        self.sockets = Sockets(slow_reader_s=settings.slow_reader_s)
+        self.sockets = Sockets(slow_reader_s=settings.slow_reader_s, lapsed=self.doorkeeper.lapsed)
         self.http = HttpSide(
             store=self._store, hub=self._hub, stops=self._stops, sockets=self.sockets, settings=settings
         )
@@ -120,7 +120,7 @@ class Gateway:
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator["Gateway"]:
         """Keep everything up for as long as the context lasts. Raises StartError if Redis is not to be had."""
-        async with self._database.open(), self._hub.open(), self._replication.open():
+        async with self.doorkeeper.open(), self._database.open(), self._hub.open(), self._replication.open():
             await self._database.wait_connected(_START_TIMEOUT_S)
             # A channel of its own, so that "subscribed" is true or false even while nobody is connected.
             await self._hub.hold(SessionTag(self._id))
@@ -151,12 +151,14 @@ class Gateway:
     async def responses(self, websocket: WebSocket) -> None:
         """`GET /v1/responses`: the socket."""
         try:
+            if self.sockets.is_draining:
+                raise RetryLaterError("restarting", "This replica restarts. Connect again.")
+            permit = await self.doorkeeper.permit(websocket)
             session, on_stop, first = _read_query(websocket)
-        except RequestError as error:
-            body = encode(error_event(error))
-            await websocket.send_denial_response(Response(body, error.status, media_type="application/json"))
+        except (RequestError, RetryLaterError) as error:
+            await refuse(websocket, error)
             return
-        principal = await self.doorkeeper.admit(websocket)
+        principal = permit.principal
         try:
             if self.sockets.is_draining:
                 raise RetryLaterError("restarting", "This replica restarts. Connect again.")
@@ -165,10 +167,11 @@ class Gateway:
             await refuse(websocket, error)
             return
         try:
-            await websocket.accept()
+            await accept(websocket)
             socket = ClientSocket(
                 websocket,
-                principal=principal,
+                permit=permit,
+                doorkeeper=self.doorkeeper,
                 asker=asker_of(websocket, principal, Door.SOCKET),
                 session=session,
                 on_stop=on_stop,
@@ -238,7 +241,11 @@ def _routes(gateway: Gateway, contract: ContractDoor) -> list[BaseRoute]:
 def create_app(gateway: Gateway) -> Starlette:
     """Build the application over an open gateway."""
     contract = ContractDoor(_HANDSHAKE)
-    app = Starlette(routes=_routes(gateway, contract), exception_handlers=EXCEPTION_HANDLERS)
+    app = Starlette(
+        routes=_routes(gateway, contract),
+        exception_handlers=EXCEPTION_HANDLERS,
+        middleware=cross_origin(gateway.settings.allowed_origins),
+    )
     app.state.doorkeeper = gateway.doorkeeper
     app.state.contract = contract
     contract.publish(app.routes)

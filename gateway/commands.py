@@ -11,6 +11,8 @@ import contextlib
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, assert_never
 
+import msgspec
+
 from andon.audit import Asker
 from andon.errors import NotFoundError, OverloadedError, RequestError, RetryLaterError, StoreUnavailable
 from andon.ids import Principal, ResponseId, SessionName, SocketId, new_response_id, session_tag, tag_of
@@ -41,7 +43,7 @@ class Commands:
         self,
         socket_id: SocketId,
         *,
-        principal: Principal,
+        caller: Callable[[], Principal],
         asker: Asker,
         session: SessionName,
         store: Store,
@@ -53,10 +55,11 @@ class Commands:
         on_cancel: Callable[[bool], None],
     ) -> None:
         self._socket_id = socket_id
-        self._principal = principal
-        self._asker = asker
+        # Asked anew for each command: a refreshed token may have other scopes, of the same tenant and subject.
+        self._caller = caller
+        self._from = asker
         self._session = session
-        self._tag = session_tag(principal, session)
+        self._tag = session_tag(caller(), session)
         self._store = store
         self._submitter = Submitter(store, key_name="event_id")
         self._stops = stops
@@ -66,6 +69,14 @@ class Commands:
         self._spawn = spawn
         # Told False when a cancel was accepted, True when its last answer was given.
         self._on_cancel = on_cancel
+
+    @property
+    def _principal(self) -> Principal:
+        return self._caller()
+
+    @property
+    def _asker(self) -> Asker:
+        return msgspec.structs.replace(self._from, principal=self._caller())
 
     async def obey(self, command: Create | Cancel | Retrieve) -> None:
         """Do one command. Raises RequestError or RetryLaterError, which is then its answer."""
@@ -137,7 +148,7 @@ class Commands:
     async def _follow(self, response_id: ResponseId, starting_after: int) -> bool:
         """Attach to a response that exists; False if there is none for this caller."""
         job = await self._store.job(response_id)
-        if job is None or not job.is_owned_by(self._principal):
+        if job is None or not job.is_open_to(self._principal):
             return False
         await self._attachments.hold(tag_of(response_id))
         attachment = self._attachments.attach(response_id, starting_after=starting_after, abandon_s=job.abandon_s)

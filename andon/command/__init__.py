@@ -21,6 +21,8 @@ from andon.command.dev import EXAMPLES as DEV_EXAMPLES
 from andon.command.dev import dev
 from andon.command.gateway import EXAMPLES as GATEWAY_EXAMPLES
 from andon.command.gateway import gateway
+from andon.command.key import EXAMPLES as KEY_EXAMPLES
+from andon.command.key import key
 from andon.command.sim import EXAMPLES as SIM_EXAMPLES
 from andon.command.sim import sim
 from andon.command.stop import EXAMPLES as STOP_EXAMPLES
@@ -45,6 +47,7 @@ app.command("stop", epilog=STOP_EXAMPLES)(stop)
 app.command("demo", epilog=DEMO_EXAMPLES)(demo)
 app.command("gateway", epilog=GATEWAY_EXAMPLES)(gateway)
 app.command("worker", epilog=WORKER_EXAMPLES)(worker)
+app.command("key", epilog=KEY_EXAMPLES)(key)
 app.command("sim", epilog=SIM_EXAMPLES)(sim)
 
 

@@ -5,15 +5,21 @@ from starlette.requests import HTTPConnection
 from andon.errors import ForbiddenError
 from andon.ids import Principal
 from andon.scopes import ADMIN, ADMIN_ALL, is_operator
-from gateway.http.caller import principal_of
+from gateway.auth.permit import Permit
+from gateway.http.caller import permit_of
 
 
 async def operator_of(connection: HTTPConnection) -> Principal:
     """Tell which operator is calling. Raises ForbiddenError for anybody else."""
-    principal = await principal_of(connection)
-    if not is_operator(principal):
+    return (await operators_permit(connection)).principal
+
+
+async def operators_permit(connection: HTTPConnection) -> Permit:
+    """Tell which operator is calling, and until when that holds. Raises ForbiddenError for anybody else."""
+    permit = await permit_of(connection)
+    if not is_operator(permit.principal):
         raise no_operator()
-    return principal
+    return permit
 
 
 def no_operator() -> ForbiddenError:

@@ -7,14 +7,12 @@ import time
 from typing import Final
 
 import structlog
-from starlette.responses import Response
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from andon.audit import AuditReader
 from andon.broadcasts import Broadcasts
-from andon.errors import RequestError, RetryLaterError, StoreUnavailable, error_body
-from andon.frames import encode
+from andon.errors import RequestError, RetryLaterError, StoreUnavailable
 from andon.gateways import ANNOUNCE_EVERY_S, AboutGateway, Gateways
 from andon.ids import GatewayId
 from andon.lease import Leases
@@ -22,7 +20,7 @@ from andon.lifetime import background
 from andon.settings import Settings
 from andon.store import Store
 from andon.trail import Trail
-from gateway.admin.access import operator_of
+from gateway.admin.access import operators_permit
 from gateway.admin.auditing import Auditing
 from gateway.admin.broadcasting import Means
 from gateway.admin.filter import parse_filter
@@ -32,6 +30,7 @@ from gateway.admin.runner import Runner
 from gateway.admin.sight import Collector
 from gateway.admin.stopping import Stopping
 from gateway.admin.watcher import Watcher
+from gateway.handshake import accept, refuse
 from gateway.http.refusal import restarting
 from gateway.sockets import Sockets
 from gateway.stops import Stops
@@ -88,15 +87,15 @@ class AdminSide:
     async def feed(self, websocket: WebSocket) -> None:
         """`GET /v1/admin/feed`: the live feed."""
         try:
-            wanted = parse_filter(websocket.query_params, await operator_of(websocket))
+            permit = await operators_permit(websocket)
+            wanted = parse_filter(websocket.query_params, permit.principal)
             if self._sockets.is_draining:
                 raise restarting()
         except (RequestError, RetryLaterError) as error:
-            denial = Response(encode(error_body(error)), int(error.status), media_type="application/json")
-            await websocket.send_denial_response(denial)
+            await refuse(websocket, error)
             return
-        await websocket.accept()
-        watcher = Watcher(websocket, wanted, self._collector)
+        await accept(websocket)
+        watcher = Watcher(websocket, permit, wanted, self._collector)
         self._sockets.add(watcher)
         try:
             await watcher.run()

@@ -23,6 +23,7 @@ from gateway.admin.filter import Filter
 from gateway.admin.rows import Row
 from gateway.admin.shown import broadcast_row
 from gateway.admin.sight import Collector, Sight
+from gateway.auth.permit import Permit
 from gateway.http.departure import while_there
 from gateway.wire import PIECE_BYTES, Piece
 
@@ -35,7 +36,9 @@ _PARTS: Final = ("workers", "gateways", "broadcasts")
 class Watcher:
     """One console. `run` it until it leaves."""
 
-    def __init__(self, websocket: WebSocket, wanted: Filter, collector: Collector) -> None:
+    def __init__(self, websocket: WebSocket, permit: Permit, wanted: Filter, collector: Collector) -> None:
+        # What the console was let in with.
+        self.permit: Permit = permit
         self._websocket = websocket
         self._wanted = wanted
         self._collector = collector
@@ -52,6 +55,10 @@ class Watcher:
         """Close it; the first decision stays."""
         if not self._closing.done():
             self._closing.set_result((code, reason))
+
+    def lapse(self, reason: str) -> None:
+        """Close it: its permit holds no more."""
+        self.close(CloseCode.UNAUTHORIZED, reason)
 
     def close_if_too_slow(self, now: float, slow_reader_s: float) -> None:
         """Close a console that does not take one message in so long."""

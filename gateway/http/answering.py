@@ -16,6 +16,7 @@ from andon.audit import Asker
 from andon.errors import RetryLaterError
 from andon.settings import Settings
 from andon.store import Store
+from gateway.auth.permit import Permit
 from gateway.http.create_request import CreateRequest, OnDisconnect
 from gateway.http.creator import Accepted
 from gateway.http.departure import while_there
@@ -47,13 +48,15 @@ class Answering:
         if self._sockets.is_draining:
             raise restarting()
 
-    def stream(self, accepted: Accepted, writer: Writer, *, starting_after: int = -1) -> EventStream:
+    def stream(self, accepted: Accepted, permit: Permit, writer: Writer, *, starting_after: int = -1) -> EventStream:
         """Stream the events to whoever only looks on: it stops nothing by leaving."""
-        return self._stream(accepted, writer, _nothing, starting_after)
+        return self._stream(accepted, permit, writer, _nothing, starting_after)
 
-    def stream_own(self, asked: CreateRequest, accepted: Accepted, leaver: Asker, writer: Writer) -> EventStream:
+    def stream_own(
+        self, asked: CreateRequest, accepted: Accepted, permit: Permit, leaver: Asker, writer: Writer
+    ) -> EventStream:
         """Stream the events to the client that created the response. `leaver`: who stops it by leaving."""
-        return self._stream(accepted, writer, self._on_left(asked, accepted, leaver), -1)
+        return self._stream(accepted, permit, writer, self._on_left(asked, accepted, leaver), -1)
 
     async def wait_own(
         self,
@@ -64,7 +67,8 @@ class Answering:
         write: Callable[[bytes], Response],
     ) -> Response:
         """Wait for the end on behalf of the client that created it; answer what `write` makes of the last event."""
-        follower = self._follower(accepted, -1)
+        # Without its permit: a token that expires while its request waits for the end takes nothing from it.
+        follower = self._follower(accepted, None, -1)
         try:
             with self.waits.waiting(follower):
                 last = await while_there(request.receive, _last_frame(follower))
@@ -88,19 +92,25 @@ class Answering:
         return partial(self._stops.leave, accepted.response_id, leaver, reason=DISCONNECTED)
 
     def _stream(
-        self, accepted: Accepted, writer: Writer, on_left: Callable[[], Awaitable[None]], starting_after: int
+        self,
+        accepted: Accepted,
+        permit: Permit,
+        writer: Writer,
+        on_left: Callable[[], Awaitable[None]],
+        starting_after: int,
     ) -> EventStream:
         return EventStream(
-            self._follower(accepted, starting_after),
+            self._follower(accepted, permit, starting_after),
             writer,
             sockets=self._sockets,
             keepalive_s=self._settings.sse_keepalive_s,
             on_left=on_left,
         )
 
-    def _follower(self, accepted: Accepted, starting_after: int) -> Follower:
+    def _follower(self, accepted: Accepted, permit: Permit | None, starting_after: int) -> Follower:
         return Follower(
             accepted.response_id,
+            permit=permit,
             starting_after=starting_after,
             abandon_s=accepted.abandon_s,
             store=self._store,

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from andon.closecodes import CloseCode
-from andon.errors import GoneError, RetryLaterError, ToldError, stream_error
+from andon.errors import GoneError, RetryLaterError, ToldError, UnauthorizedError, stream_error
 from andon.frames import encode
 from andon.ids import ResponseId
 from gateway.http.departure import while_there
@@ -129,6 +129,9 @@ def early_end(follower: Follower) -> ToldError | None:
         case CloseCode.TOO_SLOW:
             message = f"The stream was read too slowly for too long; the response goes on. Follow it with {where}."
             return RetryLaterError("too_slow", message)
+        case CloseCode.UNAUTHORIZED:
+            message = f"The token holds no more; the response goes on. Follow it with {where} and a new token."
+            return UnauthorizedError(follower.reason, message)
         case _ if follower.reason == JOB_LOST:
             return GoneError(JOB_LOST, "Redis lost this response; it has no ending. Create it again.")
         case _:

@@ -37,7 +37,7 @@ from gateway.asking import asker_of
 from gateway.contract.operation import Answer, OperationRoute, operation
 from gateway.http.answering import Answering
 from gateway.http.body import read_object
-from gateway.http.caller import principal_of
+from gateway.http.caller import permit_of, principal_of
 from gateway.http.create_request import CREATE_HEADERS, CREATE_MEMBERS, CREATE_QUERY, parse_create
 from gateway.http.creator import Accepted, Creator
 from gateway.http.event_stream import RESPONSE_HEADER, EventStream, ResponseEvents, event_stream_headers
@@ -108,13 +108,14 @@ class ResponsesDoor:
     async def create(self, request: Request) -> Response:
         """`POST /v1/responses`."""
         self._answering.check_taking()
+        permit = await permit_of(request)
+        principal = permit.principal
         body = await read_object(request, self._settings.max_frame_bytes)
         asked = parse_create(body, request.query_params, request.headers)
-        principal = await principal_of(request)
         accepted = await self._creator.create(asked, principal, asker_of(request, principal, Door.HTTP))
         leaver = asker_of(request, principal, Door.DISCONNECT)
         if asked.is_stream:
-            return self._answering.stream_own(asked, accepted, leaver, ResponseEvents())
+            return self._answering.stream_own(asked, accepted, permit, leaver, ResponseEvents())
         if asked.create.is_background:
             return await self._as_it_stands(await self._job(accepted.response_id, principal))
         return await self._answering.wait_own(request, asked, accepted, leaver, _final)
@@ -123,7 +124,8 @@ class ResponsesDoor:
 
     async def retrieve(self, request: Request) -> Response:
         """`GET /v1/responses/{id}`: as it stands, or its events from `starting_after` on."""
-        principal = await principal_of(request)
+        permit = await permit_of(request)
+        principal = permit.principal
         job = await self._job(required_response_id(request.path_params["response_id"]), principal)
         if not _is_on(request, _STREAM):
             if job.last is None and job.abandon_s:
@@ -136,14 +138,15 @@ class ResponsesDoor:
         if after >= 0 and not await self._store.log_slice(job.response_id, after, after):
             message = f"`starting_after`: this response has no event {after} yet. Give a number that it has sent."
             raise RequestError("invalid_value", message, param="starting_after")
-        return self._answering.stream(Accepted(job.response_id, job.abandon_s), ResponseEvents(), starting_after=after)
+        accepted = Accepted(job.response_id, job.abandon_s)
+        return self._answering.stream(accepted, permit, ResponseEvents(), starting_after=after)
 
     async def live(self, request: Request) -> Response:
         """`GET /v1/responses?session=`: what is live in a session."""
+        principal = await principal_of(request)
         if "session" not in request.query_params:
             message = "Give `session` to list its live responses, or upgrade to a WebSocket, or POST to create."
             raise RequestError("missing_required_parameter", message, param="session")
-        principal = await principal_of(request)
         tag = session_tag(principal, session_name(request.query_params["session"]))
         listed = []
         # One after another: each holds its whole request for a moment.
@@ -159,8 +162,8 @@ class ResponsesDoor:
 
     async def cancel(self, request: Request) -> Response:
         """`POST /v1/responses/{id}/cancel`: the stop; then the Response as it stands."""
-        response_id = required_response_id(request.path_params["response_id"])
         principal = await principal_of(request)
+        response_id = required_response_id(request.path_params["response_id"])
         asker = asker_of(request, principal, Door.HTTP)
         (receipt,) = await self._stop([response_id], asker, await self._reason(request))
         if receipt.outcome is StopOutcome.UNKNOWN:
@@ -194,7 +197,7 @@ class ResponsesDoor:
 
     async def _job(self, response_id: ResponseId, principal: Principal) -> JobView:
         job = await self._store.job(response_id)
-        if job is None or not job.is_owned_by(principal):
+        if job is None or not job.is_open_to(principal):
             raise response_not_found(response_id)
         return job
 

@@ -18,6 +18,7 @@ from andon.scopes import ADMIN, ADMIN_ALL
 from andon.settings import Settings
 from andon.store import Store
 from gateway.app import Gateway, create_app
+from gateway.auth.permit import Permit
 from gateway.wire import BoundedWebSocketProtocol
 
 SUPER = Principal("ops", "olga", frozenset({ADMIN_ALL}))
@@ -29,9 +30,9 @@ USER_B = Principal("b", "bob")
 class _Believer:
     """Takes every caller's word for who it is."""
 
-    async def admit(self, connection: HTTPConnection) -> Principal:
+    async def permit(self, connection: HTTPConnection) -> Permit:
         """Read the header."""
-        return msgspec.json.decode(connection.headers["x-principal"], type=Principal)
+        return Permit(msgspec.json.decode(connection.headers["x-principal"], type=Principal))
 
 
 def word_of(principal: Principal) -> dict[str, str]:

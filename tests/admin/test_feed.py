@@ -11,13 +11,14 @@ from starlette.websockets import WebSocket
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
-from andon.ids import Principal, ResponseId, SessionTag
+from andon.ids import ANONYMOUS, Principal, ResponseId, SessionTag
 from andon.lease import Leases
 from andon.progress import Progress
 from gateway.admin.filter import Filter
 from gateway.admin.rows import Row
 from gateway.admin.sight import Collector, Sight
 from gateway.admin.watcher import Watcher
+from gateway.auth.permit import Permit
 from tests.admin.conftest import OPERATOR_A, SUPER, USER_A, USER_B, Office, word_of
 from tests.admin.test_lists import ABOUT, submitted
 from tests.contract.jobs import WORKER, claim, settle
@@ -183,7 +184,7 @@ def _sight(number: int, *rows: Row) -> Sight:
 async def test_whoever_missed_a_sight_gets_a_snapshot() -> None:
     """A slow console skips: it is not sent what is out of date, and nothing gathers for it."""
     # Neither the socket nor the collector is used by what is tested.
-    watcher = Watcher(cast("WebSocket", None), Filter(), cast("Collector", None))
+    watcher = Watcher(cast("WebSocket", None), Permit(ANONYMOUS), Filter(), cast("Collector", None))
     first = watcher.message(_sight(1, _row(1)))
     second = watcher.message(_sight(2, _row(1, 5), _row(2)))
     nothing = watcher.message(_sight(3, _row(1, 5), _row(2)))

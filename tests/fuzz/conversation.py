@@ -15,7 +15,7 @@ import jsonschema
 import msgspec
 from websockets.exceptions import ConnectionClosed
 
-from andon.protocol import Cancel, Create, Ping, Refusal, Retrieve, Steer, parse_frame
+from andon.protocol import Cancel, Create, Ping, Refresh, Refusal, Retrieve, Steer, parse_frame
 from tests.fuzz import size
 from tests.fuzz.frames import CHEAP, LARGEST_FRAME_BYTES, Said
 from tests.stack.client import Client, Event
@@ -107,7 +107,7 @@ class Speaker:
                 self._exactly[key, "response.steer.failed"] += 1
             case Cancel(event_id=key):
                 self._cancels[key] += 1
-            case Retrieve(event_id=key) | Create(event_id=key):
+            case Retrieve(event_id=key) | Create(event_id=key) | Refresh(event_id=key):
                 self._perhaps[key] += 1
             case other:
                 assert_never(other)

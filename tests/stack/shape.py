@@ -19,7 +19,9 @@ _CREATED_EXTRAS = frozenset({"session"})
 _RESPONSE_EXTRAS = frozenset({"stop"})
 _USAGE_EXTRAS = frozenset({"source"})
 _ERROR_EXTRAS = frozenset({"retry_after_s"})
-_OUR_TYPES = frozenset({"response.cancel.accepted", "response.cancel.done", "response.cancel.failed", "pong"})
+_OUR_TYPES = frozenset(
+    {"response.cancel.accepted", "response.cancel.done", "response.cancel.failed", "pong", "auth.refreshed"}
+)
 
 
 @cache

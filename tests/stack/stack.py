@@ -4,7 +4,7 @@ Owns which processes there are, their environment, and the judgement at the end.
 (`tests.stack.process`), nor what a test makes of them.
 
 Guarantees: within the block everything that was started is ready; after it nothing that it started is left, and the
-block has failed if a process died by itself, logged an error or the API key, left a key without a time to live, or
+block has failed if a process died by itself, logged an error or anything secret, left a key without a time to live, or
 left a request at the model server open.
 """
 
@@ -64,6 +64,8 @@ class Stack:
         self._wanted = (gateways, workers)
         self._env = dict(env or {})
         self.api_key = f"sk-secret-{secrets.token_hex(16)}"
+        # What tests let in clients with, and whatever else no log may hold.
+        self.secrets = {self.api_key}
         self.valkey = EmbeddedValkey()
         self.gateways: list[Gateway] = []
         self.workers: list[Process] = []
@@ -119,6 +121,14 @@ class Stack:
         """Open a socket to the gateway of this number."""
         return self._doors.open(self.gateways[gateway].url, **query)
 
+    def connect_as(
+        self, token: str | None, gateway: int = 0, **query: str | int
+    ) -> AbstractAsyncContextManager[Client]:
+        """Open a socket as whoever has this token, which no log may hold; None: as nobody."""
+        if token is not None:
+            self.secrets.add(token)
+        return self._doors.open_as(token, self.gateways[gateway].url, **query)
+
     def expect_log(self, word: str) -> None:
         """Declare that log lines of level error with this word in them belong to the test."""
         self._expected.add(word)
@@ -166,7 +176,7 @@ class Stack:
             found += await self._end()
         for process in self.processes:
             found += faults.bad_lines(process, self._expected)
-        found += faults.leaked_secrets(self.processes, self.api_key)
+        found += faults.leaked_secrets(self.processes, self.secrets)
         if error is not None:
             error.add_note("\n".join([*found, *(f"{p.name}: {p.log()[-_LOG_TAIL_CHARS:]}" for p in self.processes)]))
         else:

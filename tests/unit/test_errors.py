@@ -1,17 +1,21 @@
 import pytest
 
-from andon.closecodes import CLOSE_CODES, STOPPED_REASON, CloseCode
+from andon.closecodes import CLOSE_CODES, STOPPED_REASON, CloseCode, close_code_of
 from andon.errors import (
     AndonError,
     ConflictError,
     ContractError,
+    ForbiddenError,
     GoneError,
+    KeysUnavailable,
     NotFoundError,
     OverloadedError,
     RequestError,
     RetryLaterError,
     StartError,
     StoreUnavailable,
+    TooLargeError,
+    UnauthorizedError,
     error_event,
 )
 
@@ -20,6 +24,9 @@ from andon.errors import (
     ("error", "status", "kind"),
     [
         (RequestError("invalid_type", "m", param="input"), 400, "invalid_request_error"),
+        (UnauthorizedError("invalid_token", "m"), 401, "authentication_error"),
+        (ForbiddenError("origin_not_allowed", "m"), 403, "permission_error"),
+        (KeysUnavailable("keys_unavailable", "m"), 503, "server_error"),
         (NotFoundError("response_not_found", "m", param="response_id"), 404, "invalid_request_error"),
         (ConflictError("idempotency_conflict", "m"), 409, "invalid_request_error"),
         (RetryLaterError("later", "m"), 503, "server_error"),
@@ -58,3 +65,24 @@ def test_the_close_codes_are_those_that_the_outside_relies_on() -> None:
         assert meaning
         assert remedy
     assert len({reason for reason, _, _ in CLOSE_CODES.values()}) == len(CLOSE_CODES)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UnauthorizedError("missing_token", "m"), 3000),
+        (ForbiddenError("origin_not_allowed", "m"), 3003),
+        (RequestError("invalid_value", "m"), 3003),
+        (NotFoundError("response_not_found", "m"), 3003),
+        (TooLargeError("body_too_large", "m"), 3003),
+        (OverloadedError("too_many_sockets", "m"), 1013),
+        (StoreUnavailable("m"), 1013),
+        (KeysUnavailable("keys_unavailable", "m"), 1013),
+        (RetryLaterError("restarting", "m"), 1012),
+        (GoneError("job_lost", "m"), 1011),
+        (ContractError("m"), 1011),
+    ],
+)
+def test_a_refused_handshake_closes_with_the_code_of_its_error(error: AndonError, code: int) -> None:
+    """For those who cannot see the HTTP status: whether to get a token, come back later, or not at all."""
+    assert close_code_of(error) == code

@@ -12,7 +12,7 @@ from gateway.asking import asker_of
 from gateway.contract.operation import Answer, OperationRoute, operation
 from gateway.http.answering import Answering
 from gateway.http.body import read_object
-from gateway.http.caller import principal_of
+from gateway.http.caller import permit_of
 from gateway.http.chat.chunks import ChatChunks
 from gateway.http.chat.completion import ChatCompletion, completion
 from gateway.http.chat.request import CHAT_BODY, in_own_words, parse_chat
@@ -44,15 +44,16 @@ class ChatDoor:
     async def create(self, request: Request) -> Response:
         """`POST /v1/chat/completions`."""
         self._answering.check_taking()
+        permit = await permit_of(request)
+        principal = permit.principal
         body = await read_object(request, self._settings.max_frame_bytes)
         chat = parse_chat(body)
         asked = parse_create(chat.body, request.query_params, request.headers)
-        principal = await principal_of(request)
         with in_own_words(body):
             accepted = await self._creator.create(asked, principal, asker_of(request, principal, Door.HTTP))
         leaver = asker_of(request, principal, Door.DISCONNECT)
         if asked.is_stream:
             chunks = ChatChunks(accepted.response_id, include_usage=chat.include_usage)
-            return self._answering.stream_own(asked, accepted, leaver, chunks)
+            return self._answering.stream_own(asked, accepted, permit, leaver, chunks)
         write = partial(completion, accepted.response_id)
         return await self._answering.wait_own(request, asked, accepted, leaver, write)
