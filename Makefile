@@ -146,4 +146,4 @@ lock: ## Pin today's newest versions in constraints.txt (LOCK_PYTHONS: with whic
 clean: ## Remove the environment, caches and builds (not .cache/real, which takes minutes to make)
 	@if [ -e '$(VENV)/pyvenv.cfg' ]; then rm -rf '$(VENV)'; fi
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .cache/lock dist build *.egg-info
-	@find andon gateway worker tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find andon gateway worker tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} +
