@@ -18,6 +18,7 @@ from langchain_openai import ChatOpenAI
 _PROMPT = ChatPromptTemplate.from_messages(
     [("system", "You answer in plain words, and briefly."), MessagesPlaceholder("conversation")]
 )
+# Its `stream_chunk_timeout` stays on: without it LangChain leaves the closing of connections to the garbage collector.
 _MODEL = ChatOpenAI(model="gpt-5-mini", stream_usage=True)
 _MESSAGES = {"assistant": AIMessage, "developer": SystemMessage, "system": SystemMessage, "user": HumanMessage}
 
