@@ -83,7 +83,8 @@ async def test_it_waits_for_the_whole(model: ChatOpenAI) -> None:
 
 async def _read_some(chunks: AsyncGenerator[AIMessageChunk, None]) -> str:
     """Read three words; return the id of the response, which travels in a header."""
-    headers, words = {}, 0
+    headers: dict[str, str] = {}
+    words = 0
     async for chunk in chunks:
         headers |= chunk.response_metadata.get("headers", {})
         words += bool(chunk.text)
@@ -105,11 +106,12 @@ async def test_cancelling_its_task_is_the_stop(model: ChatOpenAI, stack: Stack, 
     prompt = _long()
     begun: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    async def read() -> None:
+    async def read() -> str:
         chunks = _stream(model, prompt)
         begun.set_result(await _read_some(chunks))
         async for _ in chunks:
             pass
+        return "to its end"
 
     reading = asyncio.create_task(read())
     await asyncio.wait({reading, begun}, return_when=asyncio.FIRST_COMPLETED)

@@ -26,7 +26,7 @@ _LOCATIONS = {
 }
 
 
-@pytest.fixture(params=_LOCATIONS.values(), ids=_LOCATIONS.keys())
+@pytest.fixture(params=list(_LOCATIONS.values()), ids=list(_LOCATIONS))
 async def http(stack: Stack, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[httpx2.AsyncClient]:
     """Lend a plain client of nginx, in front of both replicas."""
     ports = [gateway.port for gateway in stack.gateways]
