@@ -30,6 +30,8 @@ class About(msgspec.Struct, frozen=True):
     draining: bool
     # Tasks of its event loop: what a leak would show in.
     tasks: int = 0
+    # Runs of a source of one's own that were stopped and would not end.
+    left_behind: int = 0
 
 
 class Standing(msgspec.Struct, frozen=True):

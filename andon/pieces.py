@@ -46,6 +46,8 @@ class Cause(StrEnum):
     UPSTREAM_ERROR = "upstream_error"  # 5xx after the retries, or an error event in the stream
     UPSTREAM_GARBAGE = "upstream_garbage"  # bytes that are no Responses or Chat stream
     UPSTREAM_CUT = "upstream_cut"  # the stream ended, or broke, without a finish
+    SOURCE_FAILED = "source_failed"  # a source of your own raised an exception; the message names its class
+    SOURCE_GARBAGE = "source_garbage"  # a source of your own yielded what is neither text nor a Responses event
     UNSUPPORTED_PARAMETER = "unsupported_parameter"  # a field this upstream cannot be asked for
     PREVIOUS_RESPONSE_NOT_FOUND = "previous_response_not_found"  # a turn expired between the create and the claim
     OUTPUT_TOO_FAST = "output_too_fast"  # the worker's bounded buffer was full: Redis slow or away

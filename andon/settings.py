@@ -86,7 +86,9 @@ class Settings(BaseModel):
         "redis://127.0.0.1:6379/0", repr=False, description="Where the shared state is."
     )
     upstream_api: Annotated[str, AfterValidator(_known_upstream)] = Field(
-        "responses", description="What the model server speaks."
+        "responses",
+        description="What the model server speaks, `responses` or `chat`; or `package.module:function`, a source of "
+        "your own (docs/sources.md).",
     )
     auth: Literal["none", "jwt", "keys"] = Field(
         "none", description="How clients are told apart: not at all, by tokens of an issuer, by keys of a file."

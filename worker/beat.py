@@ -41,6 +41,7 @@ class Beat:
         switch: Switch,
         concurrency: int,
         is_draining: Callable[[], bool],
+        left_behind: Callable[[], int],
     ) -> None:
         self._worker_id = worker_id
         self._leases = leases
@@ -54,6 +55,7 @@ class Beat:
         self._switch = switch
         self._concurrency = concurrency
         self._is_draining = is_draining
+        self._left_behind = left_behind
 
     async def renew(self) -> bool:
         """Renew once; False if this id is dead for good. Raises StoreUnavailable."""
@@ -98,6 +100,7 @@ class Beat:
             concurrency=self._concurrency,
             draining=self._is_draining(),
             tasks=len(asyncio.all_tasks()),
+            left_behind=self._left_behind(),
         )
 
 

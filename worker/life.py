@@ -93,6 +93,7 @@ class Life:
                 switch=switch,
                 concurrency=self._settings.worker_concurrency,
                 is_draining=lambda: self._shutdown.requested,
+                left_behind=lambda: self._source.left_behind,
             )
             claimer = Claimer(
                 self.worker_id,
