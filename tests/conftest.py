@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 import pytest_asyncio
 
+from tests.node.node import Node, find
 from tests.stack.stack import Stack
 
 
@@ -44,3 +45,9 @@ def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Abstrac
         return Stack(tmp_path_factory.mktemp("own-stack"), gateways=gateways, workers=workers, env=env)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def node() -> Node:
+    """Lend the pinned Node with its npm packages; `make test` has installed them, else this does."""
+    return find()
