@@ -73,9 +73,10 @@ lint: $(READY) ## Lint, and check the format
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 
-types: $(READY) ## Check the types, tests and benchmarks included
+types: $(READY) $(NODE_READY) ## Check the types, tests and benchmarks included, and those of the JavaScript client
 	$(PY) -m mypy
 	$(PY) -m mypy -p bench
+	$(PY) -m tests.javascript.typecheck
 
 contracts: $(READY) ## Check who may import whom
 	$(VENV)/bin/lint-imports
