@@ -47,7 +47,7 @@ ifneq ($(ANEW),)
 .PHONY: $(READY)
 endif
 
-.PHONY: help venv test chaos fuzz lint types contracts check run demo real format lock clean
+.PHONY: help venv test chaos fuzz lint types contracts check run demo real images format lock clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -91,6 +91,9 @@ demo: $(READY) ## What a stop is worth, measured, in under a minute
 
 real: $(READY) ## The same on a real model: SmolLM2-135M on llama-server (builds it the first time: minutes)
 	$(HERMETIC) $(PY) -m bench.real $(ARGS)
+
+images: $(READY) $(NODE_READY) ## Take the screenshots in docs/images anew
+	$(HERMETIC) $(PY) -m tests.pages.screenshots
 
 format: $(READY) ## Format, and mend what the linter can
 	$(PY) -m ruff check --fix

@@ -213,6 +213,12 @@ class Settings(BaseModel):
     audit_max_entries: int = Field(
         200_000, ge=1000, le=100_000_000, description="Entries the audit of stops keeps at most, some 600 bytes each."
     )
+    chat_page: bool = Field(default=False, description="Serves a chat page at `/`, for trying things out.")
+    chat_model: str = Field("gpt-5.4-mini", description="The model that the chat page asks for at first.")
+    console_page: bool = Field(default=True, description="Serves the operator's console at `/console`.")
+    replicas: str = Field(
+        "", description="Base URLs of the gateways, with commas between: the chat page links to the others."
+    )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level that is logged.")
 
     @property

@@ -48,6 +48,7 @@ from gateway.http.cross_origin import cross_origin
 from gateway.http.refusal import EXCEPTION_HANDLERS
 from gateway.http.side import HttpSide
 from gateway.hub import Hub
+from gateway.pages.door import PagesDoor
 from gateway.presence import Presence
 from gateway.seats import Seats
 from gateway.socket import ClientSocket, OnStop
@@ -235,6 +236,7 @@ def _routes(gateway: Gateway, contract: ContractDoor) -> list[BaseRoute]:
             is_open=True,
         ),
         *contract.routes(),
+        *PagesDoor(gateway.settings).routes(),
     ]  # fmt: skip
 
 

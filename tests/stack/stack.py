@@ -19,13 +19,15 @@ from types import TracebackType
 from typing import Self
 
 import httpx2
+import msgspec
 
 from andon.embedded import EmbeddedValkey
+from andon.sim.options import SimOptions
 
 from . import faults
 from .client import Client, Doors
 from .process import Process
-from .simulator import Meter
+from .simulator import OPTIONS, Meter
 
 _LOG_TAIL_CHARS = 3000
 
@@ -58,11 +60,18 @@ class Stack:
     """
 
     def __init__(
-        self, logs: Path, *, gateways: int = 2, workers: int = 1, env: Mapping[str, str] | None = None
+        self,
+        logs: Path,
+        *,
+        gateways: int = 2,
+        workers: int = 1,
+        env: Mapping[str, str] | None = None,
+        sim: SimOptions = OPTIONS,
     ) -> None:
         self._logs = logs
         self._wanted = (gateways, workers)
         self._env = dict(env or {})
+        self._sim = sim
         self.api_key = f"sk-secret-{secrets.token_hex(16)}"
         # What tests let in clients with, and whatever else no log may hold.
         self.secrets = {self.api_key}
@@ -147,7 +156,8 @@ class Stack:
         """Start everything; what can start side by side does."""
         try:
             await asyncio.to_thread(self.valkey.start)
-            sim = Process("sim", [sys.executable, "-m", "tests.stack.simulator"], dict(os.environ), self._logs)
+            options = msgspec.json.encode(self._sim).decode()
+            sim = Process("sim", [sys.executable, "-m", "tests.stack.simulator", options], dict(os.environ), self._logs)
             self.processes.append(sim)
             self.meter = Meter((await sim.ready("sim.ready"))["base_url"])
             gateways, workers = self._wanted

@@ -162,8 +162,8 @@ export class Connection {
   /** @param {string | null} token */
   #open(token) {
     const address = /** @type {string} */ (this.#addresses[this.#next % this.#addresses.length]);
-    // A browser refuses a socket whose server picks none of the protocols it was offered: none are without a token.
-    const protocols = token === null ? [] : [PROTOCOL, `bearer.${token}`];
+    // Also without a token: to whoever speaks it a gateway says in a close code why it refuses.
+    const protocols = token === null ? [PROTOCOL] : [PROTOCOL, `bearer.${token}`];
     let socket;
     try {
       socket = new this.#WebSocket(address, protocols);
