@@ -12,11 +12,9 @@ from andon.errors import (
     AndonError,
     ForbiddenError,
     GoneError,
-    KeysUnavailable,
-    OverloadedError,
     RequestError,
+    RestartingError,
     RetryLaterError,
-    StoreUnavailable,
     UnauthorizedError,
 )
 
@@ -69,10 +67,8 @@ _REFUSED_WITH: Final[dict[type[AndonError], CloseCode]] = {
     UnauthorizedError: CloseCode.UNAUTHORIZED,
     ForbiddenError: CloseCode.FORBIDDEN,
     RequestError: CloseCode.FORBIDDEN,
-    OverloadedError: CloseCode.OVERLOADED,
-    StoreUnavailable: CloseCode.OVERLOADED,
-    KeysUnavailable: CloseCode.OVERLOADED,
-    RetryLaterError: CloseCode.RESTARTING,
+    RestartingError: CloseCode.RESTARTING,
+    RetryLaterError: CloseCode.OVERLOADED,
     GoneError: CloseCode.INTERNAL,
 }
 

@@ -8,10 +8,10 @@
     │   ├── ConflictError     the same key with another body
     │   └── TooLargeError     more bytes than are read
     ├── RetryLaterError       nothing happened that a repeat would double: try again
+    │   ├── RestartingError   this replica is going: another one takes it
     │   ├── StoreUnavailable  Redis is away, slow or full
     │   ├── KeysUnavailable   the keys that tokens are checked with are not to be had
     │   └── OverloadedError   a bound was reached
-    ├── ResumeElsewhere       this replica is going: reconnect to another and retrieve
     ├── GoneError             give up: Redis itself lost the job
     ├── StartError            the process cannot start: one clear line
     └── ContractError         our bug: a reply or frame that the contract does not know
@@ -86,6 +86,13 @@ class RetryLaterError(AndonError):
         self.message = message
         self.param: str | None = None
         self.retry_after_s = retry_after_s
+
+
+class RestartingError(RetryLaterError):
+    """This replica is going: another one takes it, at once."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("restarting", message)
 
 
 class StoreUnavailable(RetryLaterError):  # noqa: N818  the condition is the name

@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket
 
 from andon.audit import Door
 from andon.database import Database
-from andon.errors import RequestError, RetryLaterError, StoreUnavailable
+from andon.errors import RequestError, RestartingError, RetryLaterError, StoreUnavailable
 from andon.ids import SessionName, SessionTag, new_gateway_id, new_session_name
 from andon.lifetime import background
 from andon.member import Member
@@ -153,7 +153,7 @@ class Gateway:
         """`GET /v1/responses`: the socket."""
         try:
             if self.sockets.is_draining:
-                raise RetryLaterError("restarting", "This replica restarts. Connect again.")
+                raise RestartingError("This replica restarts. Connect again.")
             permit = await self.doorkeeper.permit(websocket)
             session, on_stop, first = _read_query(websocket)
         except (RequestError, RetryLaterError) as error:
@@ -162,7 +162,7 @@ class Gateway:
         principal = permit.principal
         try:
             if self.sockets.is_draining:
-                raise RetryLaterError("restarting", "This replica restarts. Connect again.")
+                raise RestartingError("This replica restarts. Connect again.")
             seat = await self._seats.take(principal)
         except RetryLaterError as error:
             await refuse(websocket, error)

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from andon.closecodes import CloseCode
-from andon.errors import GoneError, RetryLaterError, ToldError, UnauthorizedError, stream_error
+from andon.errors import GoneError, RestartingError, RetryLaterError, ToldError, UnauthorizedError, stream_error
 from andon.frames import encode
 from andon.ids import ResponseId
 from gateway.http.departure import while_there
@@ -125,7 +125,7 @@ def early_end(follower: Follower) -> ToldError | None:
             return None
         case CloseCode.RESTARTING:
             message = f"This replica restarts; the response goes on. Follow it with {where} on any other."
-            return RetryLaterError("restarting", message)
+            return RestartingError(message)
         case CloseCode.TOO_SLOW:
             message = f"The stream was read too slowly for too long; the response goes on. Follow it with {where}."
             return RetryLaterError("too_slow", message)

@@ -16,6 +16,7 @@ from andon.errors import (
     ForbiddenError,
     GoneError,
     RequestError,
+    RestartingError,
     RetryLaterError,
     ToldError,
     TooLargeError,
@@ -55,7 +56,7 @@ def nobody_reads() -> Response:
 
 def restarting() -> RetryLaterError:
     """Say that this replica takes nothing new."""
-    return RetryLaterError("restarting", "This replica restarts. Send the request again; another one takes it.")
+    return RestartingError("This replica restarts. Send the request again; another one takes it.")
 
 
 async def _told(_: Request, error: Exception) -> Response:
