@@ -7,7 +7,7 @@ from playwright.async_api import Browser, Page, expect
 
 from andon.sim.text import seed_of, text
 from tests.chaos.proxy import Proxy
-from tests.pages.chromium import DESKTOP, PHONE, inaccessible, visitor
+from tests.pages.chromium import DESKTOP, NETWORK, PHONE, inaccessible, visitor
 from tests.pages.conftest import SIM
 from tests.stack.stack import Stack
 
@@ -105,7 +105,7 @@ async def test_a_network_that_comes_and_goes(chromium: Browser, page_stack: Stac
         await expect(page.locator(_COMPLETE)).to_have_count(1)
         assert _flat(await _answer(page)) == _flat(_whole("through a lift"))
         await expect(page.locator("#connection")).to_have_attribute("data-state", "open")
-        somebody.check(was_offline=True)
+        somebody.check(NETWORK)
 
 
 @pytest.mark.timeout(120)
@@ -132,6 +132,26 @@ async def test_a_second_window_on_the_other_replica_follows_and_stops(
             await expect(page.locator(_STOPPED)).to_have_count(2)
         first.check()
         second.check()
+
+
+@pytest.mark.timeout(120)
+async def test_in_the_dark_and_by_keyboard_alone(chromium: Browser, page_stack: Stack, session: str) -> None:
+    """Nothing needs a pointer; focus goes to Stop and back to the message; both are told to a screen reader."""
+    async with visitor(chromium, DESKTOP, color_scheme="dark") as somebody:
+        page = await somebody.open(_address(page_stack, session))
+        assert await inaccessible(page) == []
+        await expect(page.get_by_label("Message", exact=True)).to_be_focused()
+        await _ask(page, "by keyboard")
+        await expect(page.get_by_role("log").get_by_role("article")).to_have_attribute("aria-busy", "true")
+        await page.keyboard.press("Tab")  # from the message over the model to Stop
+        await page.keyboard.press("Tab")
+        await expect(page.get_by_role("button", name="Stop")).to_be_focused()
+        await page.keyboard.press("Enter")
+        await expect(page.locator(_STOPPED)).to_have_count(1)
+        await expect(page.locator("#announcer")).to_contain_text("Stopped")
+        await expect(page.get_by_label("Message", exact=True)).to_be_focused()
+        assert await inaccessible(page) == []
+        somebody.check()
 
 
 @pytest.mark.timeout(120)

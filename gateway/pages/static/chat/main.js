@@ -26,6 +26,7 @@ const client = new Client({ session });
 const turns = new Map();
 /** @type {Turn | null} The one that is live here. */
 let live = null;
+let isStopping = false;
 /** @type {string | null} The last response that a next one may go on from. */
 let last = null;
 
@@ -131,16 +132,19 @@ async function look() {
 }
 
 async function stop() {
-  if (live === null || !live.isLive) return;
+  if (live === null || !live.isLive || isStopping) return;
   const stream = live.stream;
   live.stopping();
-  stopButton.disabled = true;
+  // Not `disabled`: that would take the focus from whoever pressed it.
+  isStopping = true;
+  stopButton.setAttribute("aria-disabled", "true");
   try {
     await stream?.stop({ reason: "user" });
   } catch (error) {
     announce(error instanceof Error ? error.message : String(error));
   } finally {
-    stopButton.disabled = false;
+    isStopping = false;
+    stopButton.removeAttribute("aria-disabled");
   }
 }
 
