@@ -21,6 +21,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY andon andon
 COPY gateway gateway
 COPY worker worker
+COPY clients/js clients/js
 RUN ["/opt/build/bin/pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", "/wheel", "."]
 RUN ["/opt/build/bin/pip", "--python", "/opt/andon/bin/python", "install", "--no-deps", "--no-index", \
      "--find-links", "/wheel", "andon"]

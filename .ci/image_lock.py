@@ -33,8 +33,10 @@ def main() -> int:
             for pin, sha256 in resolved(requirements, machine):
                 pins.setdefault(pin, set()).add(sha256)
         lines = [_HEAD.format(python=PYTHON, what=what)]
-        for pin in sorted(pins, key=str.lower):
-            lines.append(" \\\n    ".join([pin, *(f"--hash=sha256:{sha256}" for sha256 in sorted(pins[pin]))]) + "\n")
+        lines += [
+            " \\\n    ".join([pin, *(f"--hash=sha256:{sha256}" for sha256 in sorted(pins[pin]))]) + "\n"
+            for pin in sorted(pins, key=str.lower)
+        ]
         (ROOT / name).write_text("".join(lines), encoding="utf-8")
     return 0
 
@@ -56,11 +58,13 @@ def resolved(requirements: list[str], machine: str) -> list[tuple[str, str]]:
             check=True,
         )
         installs = json.loads(report.read_text(encoding="utf-8"))["install"]
-    found = []
-    for each in installs:
-        about = each["metadata"]
-        found.append((f"{about['name']}=={about['version']}", each["download_info"]["archive_info"]["hashes"]["sha256"]))
-    return found
+    return [
+        (
+            f"{each['metadata']['name']}=={each['metadata']['version']}",
+            each["download_info"]["archive_info"]["hashes"]["sha256"],
+        )
+        for each in installs
+    ]
 
 
 if __name__ == "__main__":
