@@ -13,6 +13,7 @@ from andon.command.probe import get
 from andon.database import Database
 from andon.errors import StoreUnavailable
 from andon.lease import Leases
+from andon.logs import configure_logs
 from andon.settings import load_settings
 
 _OK: Final = 200
@@ -33,6 +34,7 @@ async def check_worker(host: str | None = None) -> None:
     """Look for a standing lease of this host. Raises StartError without Redis, CommandFailed without a lease."""
     host = host or socket.gethostname()
     settings = load_settings()
+    configure_logs("error")  # one line says what is wrong; the connection's own words would be others
     database = Database(settings.redis_url, timeout_s=settings.command_timeout_s)
     async with database.open():
         await database.wait_connected(_LOOK_S)

@@ -54,8 +54,9 @@ async def test_without_redis_a_worker_is_not_well() -> None:
     """It says which Redis it asked in vain."""
     env = {"ANDON_REDIS_URL": f"redis://:secret@127.0.0.1:{free_ports()}/0"}
     done = await asyncio.to_thread(andon, "health", "worker", env=env)
-    assert done.code == 1
-    assert "Redis is not reachable at redis://:***@127.0.0.1" in done.err
+    assert (done.code, done.out) == (1, "")
+    assert "Redis is not reachable at redis://" in done.err
+    assert "secret" not in done.err
 
 
 @pytest.mark.parametrize(
