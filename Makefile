@@ -47,12 +47,13 @@ ifneq ($(ANEW),)
 .PHONY: $(READY)
 endif
 
-.PHONY: help venv test chaos fuzz lint types contracts check run demo real images format lock clean
+.PHONY: help venv test chaos fuzz lint types contracts check run demo real images format lock lock-image image-check \
+	clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo '  PYTHON=python3.13 chooses the interpreter, VENV=dir the environment, ARGS="..." adds arguments.'
 
@@ -132,7 +133,7 @@ $(NODE_READY): $(READY) tests/node/install.py tests/node/package.json tests/node
 # The pins: what a fresh install resolves to on each of these, together, and what only some need: the build's own
 # requirements, and async-timeout, which redis wants on Python 3.11.0 to 3.11.2 (Debian 12).
 LOCK_PYTHONS ?= python3.11 python3.13
-BESIDES := hatchling editables async-timeout
+BESIDES := hatchling editables poetry-core async-timeout
 
 lock: ## Pin today's newest versions in constraints.txt (LOCK_PYTHONS: with which interpreters)
 	@set -e; trap 'rm -rf .cache/lock' EXIT; rm -rf .cache/lock; mkdir -p .cache/lock; \
@@ -146,6 +147,14 @@ lock: ## Pin today's newest versions in constraints.txt (LOCK_PYTHONS: with whic
 	done; \
 	{ echo '# Written by `make lock`. Exact versions of all that is installed, the build and pip itself included.'; \
 		LC_ALL=C sort -f -u .cache/lock/pins; } > constraints.txt
+
+	@$(MAKE) --no-print-directory lock-image
+
+lock-image: $(READY) ## Write the image's hashed locks from those pins
+	$(PY) .ci/image_lock.py
+
+image-check: $(READY) ## Run what the image runs, without Docker: a clean environment from its locks, every test of it
+	$(HERMETIC) $(PY) -m pytest tests/deploy $(ARGS)
 
 clean: ## Remove the environment, caches and builds (not .cache/real, which takes minutes to make)
 	@if [ -e '$(VENV)/pyvenv.cfg' ]; then rm -rf '$(VENV)'; fi

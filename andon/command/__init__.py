@@ -21,6 +21,8 @@ from andon.command.dev import EXAMPLES as DEV_EXAMPLES
 from andon.command.dev import dev
 from andon.command.gateway import EXAMPLES as GATEWAY_EXAMPLES
 from andon.command.gateway import gateway
+from andon.command.health import EXAMPLES as HEALTH_EXAMPLES
+from andon.command.health import health
 from andon.command.key import EXAMPLES as KEY_EXAMPLES
 from andon.command.key import key
 from andon.command.sim import EXAMPLES as SIM_EXAMPLES
@@ -52,6 +54,7 @@ app.command("gateway", epilog=GATEWAY_EXAMPLES)(gateway)
 app.command("worker", epilog=WORKER_EXAMPLES)(worker)
 app.command("key", epilog=KEY_EXAMPLES)(key)
 app.command("sim", epilog=SIM_EXAMPLES)(sim)
+app.command("health", epilog=HEALTH_EXAMPLES)(health)
 
 
 def _print_version(asked: bool) -> None:

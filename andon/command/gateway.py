@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from andon.early_end import end_on_sigterm
+
 EXAMPLES = """Examples:
 
 andon gateway --port 21100
@@ -23,4 +25,5 @@ def gateway(
     port: Annotated[int, typer.Option(help="The port to listen on.", min=0, max=65535)] = 21100,
 ) -> None:
     """Run one gateway: WebSocket and HTTP to the clients, Redis behind. Any number may run side by side."""
+    end_on_sigterm()  # before the imports, which take most of the start
     importlib.import_module("gateway.__main__").main(host, port)

@@ -28,7 +28,10 @@ def sim(
     seed: Annotated[int, typer.Option(help="Another seed, another text for the same prompt.")] = 0,
 ) -> None:
     """Run a model server without a model: Responses and Chat Completions, a meter, and faults by name."""
-    from andon.sim.options import SimOptions  # noqa: PLC0415 - see the package
+    from andon.early_end import end_on_sigterm  # noqa: PLC0415 - see the package
+
+    end_on_sigterm()
+    from andon.sim.options import SimOptions  # noqa: PLC0415
     from andon.sim.server import run  # noqa: PLC0415
 
     options = SimOptions(rate=rate, ttft_s=ttft, tokens=tokens, seed=seed)

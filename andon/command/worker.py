@@ -6,6 +6,8 @@ side.
 
 import importlib
 
+from andon.early_end import end_on_sigterm
+
 EXAMPLES = """Examples:
 
 OPENAI_API_KEY=sk-... andon worker
@@ -17,4 +19,5 @@ All is set by ANDON_* and OPENAI_* environment variables."""
 
 def worker() -> None:
     """Run one worker: it takes jobs from Redis and streams them from the model. Any number may run side by side."""
+    end_on_sigterm()  # before the imports, which take most of the start
     importlib.import_module("worker.__main__").main()

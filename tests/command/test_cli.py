@@ -10,7 +10,7 @@ from andon.command.failure import CommandFailed
 from andon.command.findings import Findings, Run
 from tests.command.andon_command import Done, Running, andon, free_ports
 
-COMMANDS = ["dev", "chat", "stop", "demo", "gateway", "worker", "sim"]
+COMMANDS = ["dev", "chat", "stop", "demo", "gateway", "worker", "sim", "health"]
 
 
 def one_line(done: Done) -> str:

@@ -31,7 +31,7 @@ async def _start(stack: Stack, tenant: str) -> None:
 async def test_the_console_asks_for_a_token_and_shows_its_tenant(
     chromium: Browser, own_stack: Callable[..., AbstractAsyncContextManager[Stack]]
 ) -> None:
-    """No token, and one without the scope, are told why; an operator sees its tenant; after its time it is asked anew."""
+    """No token, and none with the scope, are told why; an operator sees its tenant; after its time it is asked anew."""
     async with (
         own_stack(gateways=2, workers=1, **JWT_ENV, ANDON_AUTH_GRACE_S="1") as stack,
         visitor(chromium, DESKTOP) as operator,
