@@ -20,6 +20,7 @@ from gateway.admin.sight import Collector, Sight
 from gateway.admin.watcher import Watcher
 from gateway.auth.permit import Permit
 from tests.admin.conftest import OPERATOR_A, SUPER, USER_A, USER_B, Office, word_of
+from tests.admin.published import check_message
 from tests.admin.test_lists import ABOUT, submitted
 from tests.contract.jobs import WORKER, claim, settle
 
@@ -39,6 +40,7 @@ class Console:
     async def hear(self) -> None:
         """Take in one message."""
         message = msgspec.json.decode(await self.socket.recv())
+        check_message(message)
         self.messages.append(message)
         if message["type"] == "snapshot":
             self.rows = {row["id"]: row for row in message["responses"]}

@@ -12,7 +12,9 @@ from gateway.admin.scope import SCOPE_SCHEMA, parse_scope
 
 _TAG: Final = "a" * 24
 _VALIDATOR: Final = jsonschema.Draft7Validator(SCOPE_SCHEMA)
-_VALUES = st.sampled_from([None, True, False, "", "x", _TAG, _TAG + "\n", "x" * 512, "x" * 513, 1, {}, []])
+_VALUES: st.SearchStrategy[Any] = st.sampled_from(
+    [None, True, False, "", "x", _TAG, _TAG + "\n", "x" * 512, "x" * 513, 1, {}, []]
+)
 _NAMES = st.sampled_from(["response_id", "session", "tenant", "subject", "model", "all", "tennant"])
 
 
