@@ -57,7 +57,7 @@ class ForbiddenError(RequestError):
 
 
 class NotFoundError(RequestError):
-    """No such response for this caller: unknown, expired and foreign look alike on purpose."""
+    """No such response or stop for this caller: unknown, expired and foreign look alike on purpose."""
 
     status: ClassVar[int] = HTTPStatus.NOT_FOUND
 

@@ -30,7 +30,7 @@ from andon.ids import ResponseId
 from andon.replies import StopOutcome, StopReceipt
 from andon.store import Store
 from andon.trail import Ask, Trail
-from gateway.admin.rows import Row, Rows
+from gateway.admin.rows import LiveState, Row, Rows
 from gateway.admin.scope import is_in, place_of
 from gateway.stops import Stops
 
@@ -126,7 +126,7 @@ class Broadcasting:
         walked_at = loop.time()
         fresh = [row for row in await self._matching() if row.id not in self._known]
         self._known.update((row.id, None) for row in fresh)
-        waiting = {row.id for row in fresh if row.state == "waiting"}
+        waiting = {row.id for row in fresh if row.state is LiveState.WAITING}
         unrecorded = [rid for rid, receipt in self._known.items() if receipt is None and rid not in self._over]
         await self._stop(sorted(unrecorded, key=lambda rid: rid not in waiting))
         pause_s = _LOOK_FIRST_S

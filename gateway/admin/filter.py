@@ -6,18 +6,44 @@ whatever it asks for; a name it does not know is refused by name, for a filter t
 
 import math
 from collections.abc import Mapping
-from typing import Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
 from andon.errors import RequestError
 from andon.ids import Principal
+from andon.member import Member
 from andon.scopes import ADMIN_ALL
-from gateway.admin.rows import Row
+from gateway.admin.rows import LiveState, Row
 
-STATES: Final = ("waiting", "queued", "running")
-NAMES: Final = ("tenant", "subject", "session", "model", "worker", "state", "min_age_s", "q")
 _TEXT_MAX_CHARS: Final = 512
+
+
+def _text(name: str, meaning: str) -> Member[str]:
+    type_ = Annotated[str, Meta(min_length=1, max_length=_TEXT_MAX_CHARS)]
+    return Member[str](name, type_, f"1 to {_TEXT_MAX_CHARS} characters", meaning, "invalid_value")
+
+
+_WORDS: Final[tuple[Member[str], ...]] = (
+    _text("tenant", "Of this tenant."),
+    _text("subject", "Of this subject."),
+    _text("session", "Of this session: its tag, or its name."),
+    _text("model", "For this model."),
+    _text("worker", "Run by this worker."),
+    Member[str]("state", LiveState, f"one of {', '.join(LiveState)}", "In this state.", "invalid_value"),
+    _text("q", "With this text in any word of the row, in capitals or not."),
+)
+_MIN_AGE_S: Final = Member[float](
+    "min_age_s",
+    Annotated[float, Meta(ge=0)],
+    "a number of seconds, 0 or more",
+    "Created so many seconds ago, or more.",
+    "invalid_value",
+)
+# What a query may ask for; all of it must hold.
+FILTERS: Final[tuple[Member[Any], ...]] = (*_WORDS, _MIN_AGE_S)
+_NAMES: Final = tuple(member.name for member in FILTERS)
 
 
 class Filter(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -59,28 +85,22 @@ def within(principal: Principal) -> str | None:
 def parse_filter(query: Mapping[str, str], principal: Principal, *, besides: tuple[str, ...] = ()) -> Filter:
     """Read a filter from a query. Raises RequestError; `besides`: names that are somebody else's to read."""
     for name in query:
-        if name not in NAMES and name not in besides:
-            message = f"`{name}` is no filter. There are: {', '.join(NAMES + besides)}."
-            raise RequestError("unknown_parameter", message, param=name)
-    told = {name: query[name] for name in NAMES if name in query}
-    for name, value in told.items():
-        if not 0 < len(value) <= _TEXT_MAX_CHARS:
-            raise RequestError("invalid_value", f"`{name}`: expected 1 to {_TEXT_MAX_CHARS} characters.", param=name)
-    if told.get("state", STATES[0]) not in STATES:
-        raise RequestError("invalid_value", f"`state`: expected one of {', '.join(STATES)}.", param="state")
-    age = told.pop("min_age_s", None)
-    return Filter(within=within(principal), min_age_s=None if age is None else seconds(age, "min_age_s"), **told)
+        if name not in _NAMES and name not in besides:
+            message = f"`{name[:80]}` is no filter. There are: {', '.join(_NAMES + besides)}."
+            raise RequestError("unknown_parameter", message, param=name[:80])
+    told = {word.name: word.checked(query[word.name]) for word in _WORDS if word.name in query}
+    age = query.get(_MIN_AGE_S.name)
+    return Filter(within=within(principal), min_age_s=None if age is None else _seconds(age), **told)
 
 
-def seconds(text: str, name: str) -> float:
-    """Read a number of seconds, not negative. Raises RequestError."""
+def _seconds(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value) or value < 0:
-        raise RequestError("invalid_value", f"`{name}`: expected a number of seconds, 0 or more.", param=name)
-    return value
+    if not math.isfinite(value):
+        raise _MIN_AGE_S.refusal()
+    return _MIN_AGE_S.checked(value)
 
 
 def _is_in(text: str, row: Row) -> bool:

@@ -6,23 +6,27 @@ sessions only. Workers and gateways belong to no tenant: every operator sees the
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Final, Literal, TypedDict
 
 import msgspec
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from andon.frames import encode
 from andon.gateways import AboutGateway, Gateways
 from andon.ids import Principal, SessionName, SessionTag, session_tag
-from andon.lease import Leases, Standing
+from andon.lease import Leases
 from gateway.admin import page
 from gateway.admin.access import operator_of
-from gateway.admin.filter import parse_filter
-from gateway.admin.page import Paging, Place, parse_paging
-from gateway.admin.rows import Row, Rows
+from gateway.admin.filter import FILTERS, parse_filter
+from gateway.admin.page import PAGING, Paging, Place, parse_paging
+from gateway.admin.rows import LiveState, Row, Rows
 from gateway.admin.scope import is_tag
+from gateway.admin.shown import ShownWorker, worker_row
+from gateway.contract.operation import Answer, OperationRoute, operation
+
+_Age = Annotated[float, Meta(ge=0, description="Seconds since `created_at`.")]
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -34,10 +38,55 @@ class Session(msgspec.Struct, frozen=True):
     subject: str
     created_at: float
     live: int
-    states: dict[str, int]
+    states: dict[LiveState, int]
     models: list[str]
     tokens: int
     stopping: int
+
+
+class AgedRow(Row, frozen=True, kw_only=True):
+    """One live response, and how old it is."""
+
+    age_s: _Age
+
+
+class AgedSession(Session, frozen=True, kw_only=True):
+    """One session with something live in it, and how old its oldest live response is."""
+
+    age_s: _Age
+
+
+class _List(TypedDict):
+    object: Literal["list"]
+    has_more: bool
+    next: Annotated[str | None, Meta(description="The `cursor` of the page after this one.")]
+
+
+class ResponseList(_List):
+    """What is live."""
+
+    data: list[AgedRow]
+
+
+class SessionList(_List):
+    """Sessions with something live in them."""
+
+    data: list[AgedSession]
+
+
+class WorkerList(_List):
+    """The workers."""
+
+    data: list[ShownWorker]
+
+
+class GatewayList(_List):
+    """The gateways."""
+
+    data: list[AboutGateway]
+
+
+_QUERY: Final = (*FILTERS, *PAGING)
 
 
 class Lists:
@@ -48,40 +97,55 @@ class Lists:
         self._leases = leases
         self._gateways = gateways
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[OperationRoute]:
         """List the routes."""
         return [
-            Route("/v1/admin/responses", self.responses, methods=["GET"]),
-            Route("/v1/admin/sessions", self.sessions, methods=["GET"]),
-            Route("/v1/admin/workers", self.workers, methods=["GET"]),
-            Route("/v1/admin/gateways", self.gateways, methods=["GET"]),
-        ]
+            operation(
+                "GET", "/v1/admin/responses", self.responses, "adminListResponses", "List what is live.",
+                answers={200: Answer("A page of it.", ResponseList)}, query=_QUERY,
+            ),
+            operation(
+                "GET", "/v1/admin/sessions", self.sessions, "adminListSessions",
+                "List the sessions that have something live.",
+                answers={200: Answer("A page of them.", SessionList)}, query=_QUERY,
+            ),
+            operation(
+                "GET", "/v1/admin/workers", self.workers, "adminListWorkers", "List the workers.",
+                answers={200: Answer("All of them.", WorkerList)},
+            ),
+            operation(
+                "GET", "/v1/admin/gateways", self.gateways, "adminListGateways", "List the gateways.",
+                answers={200: Answer("All of them.", GatewayList)},
+            ),
+        ]  # fmt: skip
 
     async def responses(self, request: Request) -> Response:
         """`GET /v1/admin/responses`."""
         paging, rows = await self._asked(request)
         now = time.time()
         shown, following = paging.page(rows, _place)
-        return _listed([{**msgspec.to_builtins(row), "age_s": _age(now, row.created_at)} for row in shown], following)
+        data = [AgedRow(**msgspec.structs.asdict(row), age_s=_age(now, row.created_at)) for row in shown]
+        return _listed(ResponseList(object="list", data=data, has_more=following is not None, next=following))
 
     async def sessions(self, request: Request) -> Response:
         """`GET /v1/admin/sessions`: those with a response that the filter takes."""
         paging, rows = await self._asked(request)
         now = time.time()
         shown, following = paging.page(grouped(rows), lambda session: (session.created_at, session.session_tag))
-        return _listed(
-            [{**msgspec.to_builtins(each), "age_s": _age(now, each.created_at)} for each in shown], following
-        )
+        data = [AgedSession(**msgspec.structs.asdict(each), age_s=_age(now, each.created_at)) for each in shown]
+        return _listed(SessionList(object="list", data=data, has_more=following is not None, next=following))
 
     async def workers(self, request: Request) -> Response:
         """`GET /v1/admin/workers`."""
         await operator_of(request)
-        return _listed([worker_row(standing) for standing in await self._leases.standings()], None)
+        data = [worker_row(standing) for standing in await self._leases.standings()]
+        return _listed(WorkerList(object="list", data=data, has_more=False, next=None))
 
     async def gateways(self, request: Request) -> Response:
         """`GET /v1/admin/gateways`."""
         await operator_of(request)
-        return _listed([gateway_row(about) for about in await self._gateways.list()], None)
+        data = await self._gateways.list()
+        return _listed(GatewayList(object="list", data=data, has_more=False, next=None))
 
     async def _asked(self, request: Request) -> tuple[Paging, list[Row]]:
         principal = await operator_of(request)
@@ -126,28 +190,6 @@ def _session(tag: SessionTag, live: list[Row]) -> Session:
     )
 
 
-def worker_row(standing: Standing) -> dict[str, Any]:
-    """Write a worker. `state`: `live`, `draining`, `overdue` (its lease has run out), or `dead`."""
-    if standing.is_dead:
-        state = "dead"
-    elif standing.left_s < 0:
-        state = "overdue"
-    else:
-        state = "draining" if standing.about.draining else "live"
-    return {
-        "id": standing.id,
-        "state": state,
-        "lease_left_s": standing.left_s,
-        **msgspec.to_builtins(standing.about),
-    }
-
-
-def gateway_row(about: AboutGateway) -> dict[str, Any]:
-    """Write a gateway."""
-    written: dict[str, Any] = msgspec.to_builtins(about)
-    return written
-
-
 def _place(row: Row) -> Place:
     return row.created_at, row.id
 
@@ -156,6 +198,5 @@ def _age(now: float, created_at: float) -> float:
     return max(0.0, round(now - created_at, 3))
 
 
-def _listed(data: list[Any], following: str | None) -> Response:
-    body = {"object": "list", "data": data, "has_more": following is not None, "next": following}
-    return Response(encode(body), media_type="application/json")
+def _listed(answer: ResponseList | SessionList | WorkerList | GatewayList) -> Response:
+    return Response(encode(answer), media_type="application/json")

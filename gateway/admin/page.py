@@ -7,15 +7,34 @@ neither repeat nor hide another. It is opaque to clients and trusted with nothin
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
+from msgspec import Meta
 
-from andon.errors import RequestError
+from andon.member import Member
 
-NAMES: Final = ("limit", "order", "cursor")
-_LIMIT: Final = 100
-_LIMIT_MOST: Final = 500
+_DEFAULT: Final = 100
+_MOST: Final = 500
+
+
+def limit_of(default: int, most: int) -> Member[int]:
+    """Describe how many rows a page has."""
+    type_, expected = Annotated[int, Meta(ge=1, le=most)], f"a number from 1 to {most}"
+    return Member[int]("limit", type_, expected, f"How many, at most. Default: {default}.", "invalid_value")
+
+
+_LIMIT: Final = limit_of(_DEFAULT, _MOST)
+_ORDER: Final = Member[str](
+    "order",
+    Literal["oldest", "newest"],
+    "`oldest` or `newest`",
+    "The first. Default: `oldest`.",
+    "invalid_value",
+)
+_CURSOR: Final = Member[str]("cursor", str, "the `next` of the page before", "Where to go on.", "invalid_value")
+PAGING: Final[tuple[Member[Any], ...]] = (_LIMIT, _ORDER, _CURSOR)
+NAMES: Final = tuple(member.name for member in PAGING)
 
 T = TypeVar("T")
 Place = tuple[float, str]
@@ -41,19 +60,20 @@ class Paging(msgspec.Struct, frozen=True):
 
 def parse_paging(query: Mapping[str, str]) -> Paging:
     """Read which page is asked for. Raises RequestError."""
-    order = query.get("order", "oldest")
-    if order not in {"oldest", "newest"}:
-        raise RequestError("invalid_value", "`order`: expected `oldest` or `newest`.", param="order")
-    cursor = query.get("cursor")
-    return Paging(limit(query, _LIMIT, _LIMIT_MOST), order == "oldest", None if cursor is None else _place(cursor))
+    is_oldest_first = _ORDER.checked(query.get(_ORDER.name, "oldest")) == "oldest"
+    cursor = query.get(_CURSOR.name)
+    return Paging(limit(query, _LIMIT, _DEFAULT), is_oldest_first, None if cursor is None else _place(cursor))
 
 
-def limit(query: Mapping[str, str], default: int, most: int) -> int:
+def limit(query: Mapping[str, str], member: Member[int], default: int) -> int:
     """Read how many are asked for. Raises RequestError."""
-    text = query.get("limit", str(default))
-    if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= most):  # noqa: PLR2004  digits
-        raise RequestError("invalid_value", f"`limit`: expected a number from 1 to {most}.", param="limit")
-    return int(text)
+    text = query.get(member.name)
+    if text is None:
+        return default
+    # By hand: `int` takes spaces, underscores and any script's digits, and limits how many.
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):  # noqa: PLR2004  digits
+        raise member.refusal()
+    return member.checked(int(text))
 
 
 def _cursor(place: Place) -> str:
@@ -65,6 +85,5 @@ def _place(cursor: str) -> Place:
         read = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         place: Any = msgspec.json.decode(read, type=Place)
     except (binascii.Error, msgspec.MsgspecError, ValueError) as error:
-        message = "`cursor`: expected the `next` of the page before."
-        raise RequestError("invalid_value", message, param="cursor") from error
+        raise _CURSOR.refusal() from error
     return (place[0], place[1])

@@ -7,6 +7,7 @@ the index and W workers, is about S/500 + S + R + 2W + 2 commands.
 """
 
 from collections.abc import Awaitable, Iterable
+from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +24,19 @@ _AT_ONCE: Final = 500
 _FIELDS: Final = ("state", "owner", "gen", "tenant", "subject", "session", "submitted_at", "stop_json", "record")
 
 
+class LiveState(StrEnum):
+    """Where a live response stands."""
+
+    # For its lane.
+    WAITING = "waiting"
+    # For a worker.
+    QUEUED = "queued"
+    RUNNING = "running"
+
+
+_STATES: Final[dict[bytes | None, LiveState]] = {state.encode(): state for state in LiveState}
+
+
 class Row(msgspec.Struct, frozen=True):
     """One live response. `created_at`: Unix seconds on Redis' clock; `tokens`: so far, late by a beat."""
 
@@ -32,8 +46,7 @@ class Row(msgspec.Struct, frozen=True):
     tenant: str
     subject: str
     model: str
-    # `waiting` for its lane, `queued` for a worker, or `running`.
-    state: str
+    state: LiveState
     worker: str | None
     host: str | None
     created_at: float
@@ -119,10 +132,10 @@ class Rows:
 
 def _row(rid: ResponseId, fields: list[bytes | None], hosts: dict[Any, str], pace: Pace) -> Row | None:
     state, owner, generation, tenant, subject, session, submitted_at, mark, record = fields
-    if state in {None, b"ended"}:
+    live = _STATES.get(state)
+    if live is None:
         return None  # it ended meanwhile, or Redis lost it
-    assert state is not None
-    worker = owner.decode() if owner and state == b"running" else None
+    worker = owner.decode() if owner and live is LiveState.RUNNING else None
     return Row(
         id=rid,
         session_tag=tag_of(rid),
@@ -130,7 +143,7 @@ def _row(rid: ResponseId, fields: list[bytes | None], hosts: dict[Any, str], pac
         tenant=_text(tenant),
         subject=_text(subject),
         model=msgspec.json.decode((record or b"{") + b"}", type=_Recorded).model,
-        state=state.decode(),
+        state=live,
         worker=worker,
         host=hosts.get(worker),
         created_at=time_of(submitted_at) or 0.0,

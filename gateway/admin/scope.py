@@ -5,18 +5,73 @@ only, whatever its scope says; a scope that says nothing reaches nothing.
 """
 
 import re
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
 from andon.broadcasts import Scope
 from andon.errors import RequestError
 from andon.ids import Principal, ResponseId, SessionName, SessionTag, as_response_id, session_tag, tag_of
+from andon.member import Member
 from gateway.admin.rows import Row
+from gateway.contract.schemas import Schemas, all_of
 
 _TAG: Final = re.compile(r"[a-z2-7]{24}")
 _WORD_MAX_CHARS: Final = 512
-_WORDS: Final = ("response_id", "session", "tenant", "subject", "model")
+
+
+def _word(name: str, meaning: str) -> Member[str]:
+    type_ = Annotated[str, Meta(min_length=1, max_length=_WORD_MAX_CHARS)]
+    return Member[str](name, type_, f"a string of 1 to {_WORD_MAX_CHARS} characters", meaning, "invalid_value")
+
+
+_RESPONSE_ID: Final = _word("response_id", "This response, alone.")
+_SESSION: Final = _word("session", "Of this session, by its tag; with `tenant` and `subject`, by its name.")
+_TENANT: Final = _word("tenant", "Of this tenant.")
+_SUBJECT: Final = _word("subject", "Of this subject.")
+_MODEL: Final = _word("model", "For this model.")
+_ALL: Final = Member[bool]("all", bool, "true or false", "Everything the operator may stop, alone.", "invalid_value")
+_WORDS: Final = tuple(word.name for word in (_RESPONSE_ID, _SESSION, _TENANT, _SUBJECT, _MODEL))
+_MEMBERS: Final[dict[str, Member[Any]]] = {
+    member.name: member for member in (_RESPONSE_ID, _SESSION, _TENANT, _SUBJECT, _MODEL, _ALL)
+}
+SCOPE: Final = Member[dict[str, Any]](
+    "scope",
+    dict[str, Any],
+    "an object with response_id, session, subject, tenant, model, or all: true",
+    "What to stop: all that is given must hold together.",
+    is_required=True,
+)
+
+
+def _with(*names: str) -> dict[str, Any]:
+    return {"required": [*names], "properties": {name: {"type": "string"} for name in names}}
+
+
+def _without(*names: str) -> dict[str, Any]:
+    return {"properties": {name: {"enum": [None, False]} if name == "all" else {"type": "null"} for name in names}}
+
+
+# What a scope must be, as JSON Schema; `parse_scope` is the same in code.
+SCOPE_SCHEMA: Final = all_of(
+    Schemas().members(_MEMBERS.values()),
+    {"propertyNames": {"enum": [*_MEMBERS]}},
+    {
+        "anyOf": [
+            {"required": ["all"], "properties": {"all": {"const": True}}, "allOf": [_without(*_WORDS)]},
+            {"allOf": [_with("response_id"), _without("session", "tenant", "subject", "model", "all")]},
+            {
+                "allOf": [
+                    _without("response_id", "all"),
+                    {"anyOf": [_with(name) for name in ("session", "tenant", "subject", "model")]},
+                ]
+            },
+        ]
+    },
+    # An operator of one tenant may leave that out.
+    {"anyOf": [{"properties": {"session": {"pattern": rf"^{_TAG.pattern}(?!\n)$"}}}, _with("tenant", "subject")]},
+)
 
 
 def is_tag(text: str) -> bool:
@@ -47,13 +102,15 @@ def parse_scope(body: dict[str, Any], within: str | None) -> Scope:
 
 
 def _check(name: str, value: Any) -> None:
-    if name == "all":
-        if not isinstance(value, bool):
-            raise _bad("scope.all", "must be true or false")
-    elif name not in _WORDS:
+    member = _MEMBERS.get(name)
+    if member is None:
         raise RequestError("unknown_parameter", f"`scope` has no `{name[:80]}`.", param="scope")
-    elif value is not None and not (isinstance(value, str) and 0 < len(value) <= _WORD_MAX_CHARS):
-        raise _bad(f"scope.{name}", f"must be a string of 1 to {_WORD_MAX_CHARS} characters")
+    if value is None:
+        return
+    try:
+        member.checked(value)
+    except RequestError as error:
+        raise _bad(f"scope.{name}", f"must be {member.expected}") from error
 
 
 def _bad(name: str, what: str) -> RequestError:

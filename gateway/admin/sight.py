@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import structlog
@@ -20,11 +20,11 @@ import structlog
 from andon.audit import AuditReader, Entry, Outcome, Step
 from andon.broadcasts import Broadcast, Broadcasts
 from andon.errors import ContractError, StoreUnavailable
-from andon.gateways import Gateways
+from andon.gateways import AboutGateway, Gateways
 from andon.ids import ResponseId
 from andon.lease import Leases
-from gateway.admin.lists import gateway_row, worker_row
 from gateway.admin.rows import Row, Rows
+from gateway.admin.shown import ShownWorker, worker_row
 
 _log = structlog.get_logger(__name__)
 
@@ -40,8 +40,8 @@ class Sight(msgspec.Struct, frozen=True):
     number: int
     at: float
     rows: dict[ResponseId, Row]
-    workers: list[dict[str, Any]]
-    gateways: list[dict[str, Any]]
+    workers: list[ShownWorker]
+    gateways: list[AboutGateway]
     broadcasts: list[Broadcast]
     stops: list[Entry]
 
@@ -118,7 +118,7 @@ class Collector:
             at=round(time.time(), 3),
             rows={row.id: row for row in rows},
             workers=[worker_row(standing) for standing in standings],
-            gateways=[gateway_row(about) for about in gateways],
+            gateways=gateways,
             broadcasts=broadcasts,
             stops=stops,
         )

@@ -8,20 +8,23 @@ far as its filter and its tenant go.
 
 import asyncio
 import contextlib
-from typing import Any, Final, cast
+from collections.abc import Sequence
+from typing import Final, cast
 
+import msgspec
 import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from andon.audit import Entry
 from andon.closecodes import CLOSE_CODES, CloseCode
 from andon.frames import encode
+from andon.gateways import AboutGateway
 from andon.ids import ResponseId
+from gateway.admin.feed import Changes, Snapshot, settled_stop
 from gateway.admin.filter import Filter
 from gateway.admin.rows import Row
-from gateway.admin.shown import broadcast_row
+from gateway.admin.shown import ShownBroadcast, ShownWorker, broadcast_row
 from gateway.admin.sight import Collector, Sight
 from gateway.auth.permit import Permit
 from gateway.http.departure import while_there
@@ -29,8 +32,16 @@ from gateway.wire import PIECE_BYTES, Piece
 
 _log = structlog.get_logger(__name__)
 
-# Parts of a message that are sent again only when they differ.
-_PARTS: Final = ("workers", "gateways", "broadcasts")
+# What a message says even where nothing differs.
+_ALWAYS: Final = frozenset({"type", "number", "at"})
+
+
+class _Parts(msgspec.Struct, frozen=True):
+    """Parts of a message that are sent again only when they differ."""
+
+    workers: list[ShownWorker] = []
+    gateways: list[AboutGateway] = []
+    broadcasts: list[ShownBroadcast] = []
 
 
 class Watcher:
@@ -45,7 +56,7 @@ class Watcher:
         # What it was sent: the number of the sight, its rows and its other parts.
         self._number = 0
         self._rows: dict[ResponseId, Row] = {}
-        self._parts: dict[str, Any] = {}
+        self._parts = _Parts()
         # Loop time since which a message has been going out.
         self._sending_since: float | None = None
         # Set once it is to be closed, with code and reason.
@@ -91,47 +102,45 @@ class Watcher:
 
     # ── what it is told ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def message(self, sight: Sight) -> dict[str, Any] | None:
+    def message(self, sight: Sight) -> Snapshot | Changes | None:
         """Return what brings it to this sight, and take it for told; None if nothing differs."""
         rows = {rid: row for rid, row in sight.rows.items() if self._wanted.takes(row, sight.at)}
-        parts = {
-            "workers": sight.workers,
-            "gateways": sight.gateways,
-            "broadcasts": [broadcast_row(each) for each in sight.broadcasts if self._may_see(each.within)],
-        }
-        stops = [stop_row(entry) for entry in sight.stops if self._may_see(entry.tenant)]
+        broadcasts = [broadcast_row(each) for each in sight.broadcasts if self._may_see(each.within)]
+        parts = _Parts(sight.workers, sight.gateways, broadcasts)
+        stops = [settled_stop(entry) for entry in sight.stops if self._may_see(entry.tenant)]
         has_missed = sight.number != self._number + 1 or not self._number
-        told = self._snapshot(rows, parts) if has_missed else self._changes(rows, parts)
+        told = _snapshot(sight, rows, parts) if has_missed else self._changes(sight, rows, parts)
         if stops:
             told["stops"] = stops
         self._number, self._rows, self._parts = sight.number, rows, parts
-        if not has_missed and not told:
-            return None
-        return {"type": "snapshot" if has_missed else "changes", "number": sight.number, "at": sight.at, **told}
+        return told if has_missed or told.keys() - _ALWAYS else None
 
     def _may_see(self, tenant: str | None) -> bool:
         return self._wanted.within in {None, tenant}
 
-    @staticmethod
-    def _snapshot(rows: dict[ResponseId, Row], parts: dict[str, Any]) -> dict[str, Any]:
-        return {"responses": list(rows.values()), **parts}
-
-    def _changes(self, rows: dict[ResponseId, Row], parts: dict[str, Any]) -> dict[str, Any]:
+    def _changes(self, sight: Sight, rows: dict[ResponseId, Row], parts: _Parts) -> Changes:
         before = self._rows
-        upserts, tokens = [], {}
+        upserts: list[Row] = []
+        tokens: dict[ResponseId, Sequence[float]] = {}
         for rid, row in rows.items():
             known = before.get(rid)
             if known is None or not row.is_like(known):
                 upserts.append(row)
             elif (row.tokens, row.tokens_per_s) != (known.tokens, known.tokens_per_s):
                 tokens[rid] = (row.tokens, row.tokens_per_s)
-        told: dict[str, Any] = {
-            "upserts": upserts,
-            "tokens": tokens,
-            "removals": [rid for rid in before if rid not in rows],
-        }
-        told = {name: value for name, value in told.items() if value}
-        told.update({name: parts[name] for name in _PARTS if parts[name] != self._parts[name]})
+        told: Changes = {"type": "changes", "number": sight.number, "at": sight.at}
+        if upserts:
+            told["upserts"] = upserts
+        if tokens:
+            told["tokens"] = tokens
+        if removals := [rid for rid in before if rid not in rows]:
+            told["removals"] = removals
+        if parts.workers != self._parts.workers:
+            told["workers"] = parts.workers
+        if parts.gateways != self._parts.gateways:
+            told["gateways"] = parts.gateways
+        if parts.broadcasts != self._parts.broadcasts:
+            told["broadcasts"] = parts.broadcasts
         return told
 
     async def _send(self, frame: bytes) -> None:
@@ -144,20 +153,13 @@ class Watcher:
         self._sending_since = None
 
 
-def stop_row(entry: Entry) -> dict[str, Any]:
-    """Write a settled stop, in seconds from its recording: what a console charts."""
-
-    def after(time: float | None) -> float | None:
-        return None if time is None or entry.recorded is None else round(time - entry.recorded, 6)
-
+def _snapshot(sight: Sight, rows: dict[ResponseId, Row], parts: _Parts) -> Snapshot:
     return {
-        "response_id": entry.response_id,
-        "tenant": entry.tenant,
-        "by": entry.asker.by,
-        "door": entry.asker.door,
-        "reason": entry.reason,
-        "recorded": entry.recorded,
-        "acked_s": after(entry.acked),
-        "upstream_closed_s": after(entry.upstream_closed),
-        "settled_s": after(entry.settled),
+        "type": "snapshot",
+        "number": sight.number,
+        "at": sight.at,
+        "responses": list(rows.values()),
+        "workers": parts.workers,
+        "gateways": parts.gateways,
+        "broadcasts": parts.broadcasts,
     }

@@ -14,13 +14,14 @@ import andon
 from andon.errors import AndonError
 from andon.events import ErrorAnswer
 from andon.member import Member
-from gateway.contract.operation import ALWAYS_REFUSED, Answer, Operation, OperationRoute
+from gateway.contract.operation import ALWAYS_REFUSED, GUARDED_REFUSED, Answer, Operation, OperationRoute
 from gateway.contract.schemas import Schema, Schemas, all_of
 from gateway.contract.security import HTTP_SCHEMES
 from gateway.http.event_stream import RESPONSE_HEADER
 
 _JSON: Final = "application/json"
 _RETRIED: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+_GUARDED: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _ABOUT: Final = (
     "OpenAI's Responses API and Chat Completions over jobs that can be stopped from anywhere. Objects are open: "
     "members that are not listed here are OpenAI's, or the model server's, and pass as they are."
@@ -56,7 +57,8 @@ def openapi(routes: Iterable[BaseRoute]) -> dict[str, Any]:
 def _operation(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     places = (("path", operation.path_members), ("query", operation.query), ("header", operation.headers))
     answers = {str(status): _answer(answer, schemas) for status, answer in operation.answers.items()}
-    refused = {*operation.refusals, *ALWAYS_REFUSED} - operation.answers.keys()
+    guarded = () if operation.is_open else GUARDED_REFUSED
+    refused = {*operation.refusals, *ALWAYS_REFUSED, *guarded} - operation.answers.keys()
     described: dict[str, Any] = {
         "operationId": operation.id,
         "summary": operation.meaning,
@@ -96,6 +98,8 @@ def _answer(answer: Answer, schemas: Schemas) -> dict[str, Any]:
     content: dict[str, Any] = {} if answer.type is None else {_JSON: {"schema": schemas.of(answer.type)}}
     if answer.is_stream:
         content["text/event-stream"] = {}  # OpenAPI 3.1 has no word for the events of a stream
+    if answer.is_lines:
+        content["application/jsonl"] = {}  # nor for lines
     if content:
         described["content"] = content
     if answer.has_response_id:
@@ -107,12 +111,16 @@ def _answer(answer: Answer, schemas: Schemas) -> dict[str, Any]:
 
 def _refusal(status: int, schemas: Schemas) -> dict[str, Any]:
     described: dict[str, Any] = {
-        "description": _STATUSES[status],
+        "description": STATUSES[status],
         "content": {_JSON: {"schema": schemas.of(ErrorAnswer)}},
     }
     if status in _RETRIED:
         described["headers"] = {
             "Retry-After": {"description": "Seconds until a repeat.", "schema": {"type": "integer", "minimum": 1}}
+        }
+    if status in _GUARDED:
+        described["headers"] = {
+            "WWW-Authenticate": {"description": "`Bearer` (RFC 6750, section 3).", "schema": {"type": "string"}}
         }
     return described
 
@@ -129,6 +137,7 @@ def _meanings(root: type[AndonError]) -> dict[int, list[str]]:
     return found
 
 
-_STATUSES: Final = {status: " ".join(meanings) for status, meanings in _meanings(AndonError).items()} | {
+STATUSES: Final = {status: " ".join(meanings) for status, meanings in _meanings(AndonError).items()} | {
     int(HTTPStatus.BAD_GATEWAY): "The response failed: the model server, or what lies before it.",
+    int(HTTPStatus.GATEWAY_TIMEOUT): "The response failed: it did not end within its deadline.",
 }

@@ -16,6 +16,8 @@ from andon.member import Member
 
 # What any operation may answer beside its own: our own failure, and Redis away.
 ALWAYS_REFUSED: Final = (500, 503)
+# And one that not anybody may ask for: a token in the query, none or a bad one, one that may not, or a stranger's page.
+GUARDED_REFUSED: Final = (400, 401, 403)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -25,6 +27,8 @@ class Answer(msgspec.Struct, frozen=True):
     type: Any = None
     # Server-sent events may come instead of the JSON.
     is_stream: bool = False
+    # And so may JSON, one object a line.
+    is_lines: bool = False
     # It is about one response, whose id is in a header.
     has_response_id: bool = False
 

@@ -5,7 +5,7 @@ Owns what each request does. Does not own creating (`creator`), the streaming of
 """
 
 from operator import itemgetter
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 from starlette.requests import Request
@@ -17,7 +17,6 @@ from andon.errors import RequestError
 from andon.events import LiveList, LiveResponse, ResponseObject, StopsAnswer
 from andon.frames import decode, encode
 from andon.ids import Principal, ResponseId, session_tag
-from andon.member import Member
 from andon.protocol import (
     REASON,
     RESPONSE_ID,
@@ -42,16 +41,10 @@ from gateway.http.create_request import CREATE_HEADERS, CREATE_MEMBERS, CREATE_Q
 from gateway.http.creator import Accepted, Creator
 from gateway.http.event_stream import RESPONSE_HEADER, EventStream, ResponseEvents, event_stream_headers
 from gateway.http.snapshot import final_response, snapshot
+from gateway.http.switch import is_on, switch
 from gateway.stops import Stops
 
-_SWITCHES: Final = {"true": True, "1": True, "false": False, "0": False}
-_STREAM: Final = Member[str](
-    "stream",
-    Literal["true", "1", "false", "0"],
-    "`true` or `false`",
-    "The events instead of the Response: from the log, then live.",
-    "invalid_value",
-)
+_STREAM: Final = switch("stream", "The events instead of the Response: from the log, then live.")
 _ANY_SESSION: Final = msgspec.structs.replace(SESSION, meaning="The session's name.", is_required=True)
 _RESPONSE: Final = Answer("The Response.", ResponseObject, has_response_id=True)
 _RESPONSE_OR_EVENTS: Final = Answer(
@@ -127,7 +120,7 @@ class ResponsesDoor:
         permit = await permit_of(request)
         principal = permit.principal
         job = await self._job(required_response_id(request.path_params["response_id"]), principal)
-        if not _is_on(request, _STREAM):
+        if not is_on(request, _STREAM):
             if job.last is None and job.abandon_s:
                 await self._store.present({job.response_id: job.abandon_s})  # whoever asks has not abandoned it
             return await self._as_it_stands(job)
@@ -210,10 +203,6 @@ class ResponsesDoor:
 
 def _final(frame: bytes) -> Response:
     return Response(final_response(frame), media_type="application/json")
-
-
-def _is_on(request: Request, switch: Member[str]) -> bool:
-    return _SWITCHES[switch.checked(request.query_params.get(switch.name, "false").lower())]
 
 
 def _row(job: JobView) -> LiveResponse:

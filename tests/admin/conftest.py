@@ -20,6 +20,7 @@ from andon.store import Store
 from gateway.app import Gateway, create_app
 from gateway.auth.permit import Permit
 from gateway.wire import BoundedWebSocketProtocol
+from tests.admin.published import check_answer
 
 SUPER = Principal("ops", "olga", frozenset({ADMIN_ALL}))
 OPERATOR_A = Principal("a", "arno", frozenset({ADMIN}))
@@ -62,6 +63,7 @@ class Office:
             trust_env=False,
             verify=False,
             timeout=30,
+            event_hooks={"response": [check_answer]},
         ) as client:
             yield client
 

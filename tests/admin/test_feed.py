@@ -15,11 +15,12 @@ from andon.ids import ANONYMOUS, Principal, ResponseId, SessionTag
 from andon.lease import Leases
 from andon.progress import Progress
 from gateway.admin.filter import Filter
-from gateway.admin.rows import Row
+from gateway.admin.rows import LiveState, Row
 from gateway.admin.sight import Collector, Sight
 from gateway.admin.watcher import Watcher
 from gateway.auth.permit import Permit
 from tests.admin.conftest import OPERATOR_A, SUPER, USER_A, USER_B, Office, word_of
+from tests.admin.published import check_message
 from tests.admin.test_lists import ABOUT, submitted
 from tests.contract.jobs import WORKER, claim, settle
 
@@ -39,6 +40,7 @@ class Console:
     async def hear(self) -> None:
         """Take in one message."""
         message = msgspec.json.decode(await self.socket.recv())
+        check_message(message)
         self.messages.append(message)
         if message["type"] == "snapshot":
             self.rows = {row["id"]: row for row in message["responses"]}
@@ -79,7 +81,7 @@ async def test_a_console_follows_a_response_from_its_create_to_its_end(office: O
         await screen.until(rid, state="queued", model="big", tenant="a")
         await Leases(office.database, lease_s=30).renew(WORKER, ABOUT)
         job = await claim(office.store, rid)
-        await screen.until(rid, state="running", worker=WORKER, host="host-1", generation=1)
+        await screen.until(rid, state=LiveState.RUNNING, worker=WORKER, host="host-1", generation=1)
         await Progress(office.database).write(WORKER, {rid: (9, 3.0)}, lease_s=30)
         await screen.until(rid, tokens=9)
         assert screen.messages[-1]["tokens"] == {rid: [9, 3.0]}
@@ -167,7 +169,7 @@ def _row(number: int, tokens: int = 0) -> Row:
         tenant="a",
         subject="ann",
         model="m",
-        state="running",
+        state=LiveState.RUNNING,
         worker="w",
         host="h",
         created_at=1.0,
@@ -193,10 +195,12 @@ async def test_whoever_missed_a_sight_gets_a_snapshot() -> None:
     assert second is not None
     assert late is not None
     assert first["type"] == "snapshot"
-    assert (second["type"], [row.id for row in second["upserts"]]) == ("changes", ["resp_2"])
+    assert second["type"] == "changes"
+    assert [row.id for row in second["upserts"]] == ["resp_2"]
     assert second["tokens"] == {"resp_1": (5, 0.0)}
     assert nothing is None
-    assert (late["type"], [row.id for row in late["responses"]]) == ("snapshot", ["resp_2"])
+    assert late["type"] == "snapshot"
+    assert [row.id for row in late["responses"]] == ["resp_2"]
 
 
 async def test_a_round_of_two_thousand_rows_costs_what_the_docs_say(office: Office) -> None:

@@ -114,5 +114,17 @@ def test_every_command_of_the_protocol_is_in_the_socket_document(asyncapi: dict[
 
 def test_every_close_code_is_in_the_socket_document(asyncapi: dict[str, Any]) -> None:
     """The table of why a socket ends is published with it."""
-    (channel,) = asyncapi["channels"].values()
-    assert set(channel["x-close-codes"]) == {str(int(code)) for code in CloseCode}
+    published = asyncapi["channels"]["responses"]["x-close-codes"]
+    assert set(published) == {str(int(code)) for code in CloseCode}
+    assert asyncapi["channels"]["feed"]["x-close-codes"].items() < published.items()
+
+
+def test_who_may_not_is_among_the_refusals_of_all_that_is_not_open(
+    openapi: dict[str, Any], asyncapi: dict[str, Any]
+) -> None:
+    """No token or a bad one, and one that may not: by status, of every operation and every handshake."""
+    for methods in openapi["paths"].values():
+        for operation in methods.values():
+            assert ({"400", "401", "403"} <= operation["responses"].keys()) == ("security" not in operation)
+    for channel in asyncapi["channels"].values():
+        assert {"400", "401", "403", "503"} <= channel["x-refusals"]["statuses"].keys()

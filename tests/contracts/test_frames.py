@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from andon.ids import ANONYMOUS, SessionName, new_response_id, session_tag
 from andon.member import Member
 from andon.protocol import FRAMES, Refusal, parse_frame
-from gateway.contract.asyncapi import frame_schema
+from gateway.contract.responses_channel import frame_schema
 from gateway.contract.schemas import Schemas
 
 RID = new_response_id(session_tag(ANONYMOUS, SessionName("s")))

@@ -1,8 +1,8 @@
 """Conversation: sockets that say what they should not, and what each must be answered.
 
 Owns the playing and the account. Every frame is due an answer that is known beforehand: a frame that the parser
-refuses exactly one `error`, a ping one `pong`, a cancel one answer and, if it was accepted, one `done`; a create or a
-retrieve at most one `error`. Each answer is held against the published contract.
+refuses exactly one `error`, a ping one `pong`, a cancel one answer and, if it was accepted, one `done`, a refresh one
+answer; a create or a retrieve at most one `error`. Each answer is held against the published contract.
 """
 
 import asyncio
@@ -48,6 +48,8 @@ class Speaker:
         self._exactly: Counter[tuple[str | None, str]] = Counter()
         self._cancels: Counter[str | None] = Counter()
         self._perhaps: Counter[str | None] = Counter()
+        # Each has one answer: it is taken, or comes while another is under way.
+        self._refreshes: Counter[str | None] = Counter()
         # Close codes that this speaker asked for.
         self._deserved: set[int] = set() if self._keeps else {1000}
 
@@ -107,7 +109,9 @@ class Speaker:
                 self._exactly[key, "response.steer.failed"] += 1
             case Cancel(event_id=key):
                 self._cancels[key] += 1
-            case Retrieve(event_id=key) | Create(event_id=key) | Refresh(event_id=key):
+            case Refresh(event_id=key):
+                self._refreshes[key] += 1
+            case Retrieve(event_id=key) | Create(event_id=key):
                 self._perhaps[key] += 1
             case other:
                 assert_never(other)
@@ -142,7 +146,9 @@ class Speaker:
             assert self.client.close[0] in self._deserved, f"closed with {self.client.close}, for no reason given"
             size.answered[f"closed {self.client.close[0]}"] += 1
         is_whole = self.client.close is None
-        keys = {key for key, _ in (*self._exactly, *got)} | set(self._cancels) | set(self._perhaps)
+        keys = (
+            {key for key, _ in (*self._exactly, *got)} | set(self._cancels) | set(self._perhaps) | set(self._refreshes)
+        )
         for key in keys:
             self._judge_key(key, got, is_whole=is_whole)
 
@@ -151,11 +157,14 @@ class Speaker:
             assert got[key, type_] <= self._exactly[key, type_], (key, type_, got)
             assert not is_whole or got[key, type_] == self._exactly[key, type_], (key, type_, got)
         answered = got[key, "response.cancel.accepted"] + got[key, "response.cancel.failed"]
+        refreshed = got[key, "auth.refreshed"]
         errors = got[key, "error"] - self._exactly[key, "error"]
         assert answered <= self._cancels[key]
-        assert errors <= self._cancels[key] - answered + self._perhaps[key], (key, got, self._exactly)
+        assert refreshed <= self._refreshes[key]
+        unanswered = self._cancels[key] - answered + self._refreshes[key] - refreshed
+        assert errors <= unanswered + self._perhaps[key], (key, got, self._exactly)
         if is_whole:
-            assert errors >= self._cancels[key] - answered, (key, got, self._exactly)
+            assert errors >= unanswered, (key, got, self._exactly)
             assert got[key, "response.cancel.done"] == got[key, "response.cancel.accepted"]
 
 

@@ -44,7 +44,8 @@ _NAMES = st.sampled_from(
     ["type", "model", "input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "previous_response_id",
      "metadata", "max_output_tokens", "temperature", "top_p", "reasoning", "text", "truncation", "user", "store",
      "stream", "background", "generate", "include", "stream_options", "prompt", "event_id", "stream_id", "response_id",
-     "starting_after", "reason", "abandon_s", "service_tier", "top_logprobs", "constructor", "", "$ref"]
+     "starting_after", "reason", "abandon_s", "deadline_s", "token", "service_tier", "top_logprobs",
+     "constructor", "", "$ref"]
 )  # fmt: skip
 _ABSENT: Final = object()
 
@@ -61,6 +62,7 @@ _RIGHT: Final[list[dict[str, Any]]] = [
     {"type": "response.retrieve", "response_id": "$rid", "starting_after": 1},
     {"type": "response.retrieve", "response_id": _UNKNOWN},
     {"type": "ping"},
+    {"type": "auth.refresh", "token": "whatever"},
     {"type": "response.steer", "previous_response_id": "$rid", "input": "faster"},
 ]
 _CHANGES = st.dictionaries(_NAMES, VALUES | st.just(_ABSENT), max_size=3)

@@ -68,15 +68,19 @@ _VALUES = st.sampled_from(
     ["", "close", "keep", "x" * 128, "x" * 129, "%00", "%ff", "%E2%82", "%F0%9F%98%80", "resp_", "-1", "0", "1_0",
      "%20 5", "9" * 400, "%D9%A3", "a&b", "%", "+", "true", "\xff", "resp_" + "a" * 40, "resp_" + "a" * 40 + "%0a"]
 ) | st.text(st.characters(codec="latin-1", exclude_characters="\r\n"), max_size=12)  # fmt: skip
-_QUERIES = st.lists(
-    st.tuples(st.sampled_from(["session", "on_stop", "response_id", "starting_after", "stream", "x", ""]), _VALUES),
-    max_size=4,
-).map(lambda pairs: "&".join(f"{name}={value}" for name, value in pairs))
+_NAMES = st.sampled_from(
+    ["session", "on_stop", "response_id", "starting_after", "stream", "limit", "cursor", "after", "min_age_s", "state",
+     "q", "token", "x", ""]
+)  # fmt: skip
+_QUERIES = st.lists(st.tuples(_NAMES, _VALUES), max_size=4).map(
+    lambda pairs: "&".join(f"{name}={value}" for name, value in pairs)
+)
 _PATHS = st.sampled_from(
     ["/v1/responses", "/v1/responses", "/v1/responses", "/v1/responses/", "/", "//", "/v1/responses/resp_" + "a" * 40,
      "/v1/responses/%00", "/v1/responses/resp_%0a/cancel", "/v1/sessions/a/b/stop", "/v1/sessions//stop",
-     "/v1/sessions/%ff%fe/stop", "/v1/chat/completions", "/healthz", "/readyz", "/openapi.json", "*", "http://a/healthz",
-     "/v1/responses\xff", "/é", "/v1/../v1/responses", "/" + "x" * 5000]
+     "/v1/sessions/%ff%fe/stop", "/v1/chat/completions", "/v1/admin/feed", "/v1/admin/feed", "/v1/admin/responses",
+     "/v1/admin/stops", "/v1/admin/stops/%ff", "/v1/admin/audit", "/healthz", "/readyz", "/openapi.json", "*",
+     "http://a/healthz", "/v1/responses\xff", "/é", "/v1/../v1/responses", "/" + "x" * 5000]
 ) | st.text(st.characters(codec="latin-1", exclude_characters="\r\n "), max_size=20).map("/".__add__)  # fmt: skip
 _HEADERS = st.lists(
     st.sampled_from(

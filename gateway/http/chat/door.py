@@ -36,7 +36,7 @@ class ChatDoor:
             operation(
                 "POST", "/v1/chat/completions", self.create, "createChatCompletion",
                 "Start a response in the words of Chat Completions.",
-                answers={200: _COMPLETION}, refusals=(400, 404, 409, 413, 429, 502),
+                answers={200: _COMPLETION}, refusals=(400, 404, 409, 413, 429, 502, 504),
                 query=CREATE_QUERY, headers=CREATE_HEADERS, body=CREATE_MEMBERS, body_rules=(CHAT_BODY,),
             )
         ]  # fmt: skip
