@@ -1,17 +1,18 @@
 """Database: the shared Redis, as one role of one process uses it.
 
 Owns the translation of `ANDON_REDIS_URL` into connections that are safe here, the start-up check of the server, and
-how a script runs. Redis 7 and newer, and Valkey.
+how a script runs. Redis 7 and newer, and Valkey; one server, the master that Sentinel names, or a cluster.
 
-Guarantees: commands of one `Database` run in the order in which they were called. A script is sent by digest and
-once more in full when the server has forgotten it; that is the only repeat, and the first one provably did not run.
+Guarantees: commands of one `Database` to one server run in the order in which they were called; a script that must
+come after commands of other slots is called after `first`. A script is sent by digest and once more in full when the
+server has forgotten it, and a command that a cluster's node refused unrun is sent to the right one: these are the only
+repeats, and what they repeat provably did not run.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
@@ -19,15 +20,20 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from andon.address import Topology, parse_address, without_password
+from andon.connection import OpenConnection, connected
 from andon.errors import StartError
 from andon.link import Argument, Link
+from andon.replication import Replication
 from andon.script import Script, all_scripts
+from andon.sentinel import Sentinels
+from andon.subscriber import Subscriber
 
 _MIN_VERSION: Final = (7, 0)
 
 
-def connection_maker(url: str, *, timeout_s: float) -> Callable[[], AbstractConnection]:
-    """Return a maker of single connections to the server of this URL.
+def connection_maker(url: str, *, timeout_s: float) -> OpenConnection:
+    """Return an opener of single connections to the server of this URL.
 
     `socket_timeout` is None because redis-py sends through `asyncio.wait_for` otherwise, which on CPython 3.11
     swallows a cancel; deadlines are kept by `Link`. Retries are off because redis-py repeats commands that may have
@@ -42,31 +48,46 @@ def connection_maker(url: str, *, timeout_s: float) -> Callable[[], AbstractConn
             protocol=2,
             driver_info=None,
         )
-    except ValueError as error:
+        make: Callable[[], AbstractConnection] = pool.make_connection
+        make()  # an option that redis-py does not know is told now
+    except (ValueError, TypeError, RedisError) as error:
         raise StartError(f"bad setting ANDON_REDIS_URL: {error}") from error
-    return pool.make_connection
-
-
-def without_password(url: str) -> str:
-    """Return the URL as it may be printed."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")).geturl()
+    return lambda: connected(make())
 
 
 class Database:
     """The shared Redis behind one multiplexed link."""
 
+    # Whether keys of different slots may live on different servers.
+    is_spread = False
+
     def __init__(self, url: str, *, timeout_s: float) -> None:
         self.url = url
-        self.make_connection = connection_maker(url, timeout_s=timeout_s)
-        self._link = Link(self.make_connection, timeout_s=timeout_s, greet=_load_scripts)
+        try:
+            address = parse_address(url)
+        except ValueError as error:
+            raise StartError(f"bad setting ANDON_REDIS_URL: {error}") from error
+
+        def opener(node_url: str) -> OpenConnection:
+            return connection_maker(node_url, timeout_s=timeout_s)
+
+        # What finds the server, where that is a question.
+        self._finder: Sentinels | None = None
+        self.open_connection: OpenConnection
+        if address.topology is Topology.SENTINEL:
+            self._finder = Sentinels(address, timeout_s=timeout_s, opener=opener)
+            self.open_connection = self._finder.open_connection
+        else:
+            self.open_connection = opener(url)
+        self._link = Link(self.open_connection, timeout_s=timeout_s, greet=_load_scripts)
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator["Database"]:
         """Keep the link up for as long as the context lasts."""
-        async with self._link.open():
+        async with contextlib.AsyncExitStack() as stack:
+            if self._finder is not None:
+                await stack.enter_async_context(self._finder.open())
+            await stack.enter_async_context(self._link.open())
             yield self
 
     @property
@@ -96,6 +117,39 @@ class Database:
         """Run a script. It is sent at once, in order; await the result when it is wanted."""
         tail = (len(keys), *keys, *args)
         return self._link.call("EVALSHA", script.sha, *tail, if_unknown=("EVAL", script.text, *tail))
+
+    async def first(self, hints: Iterable[Awaitable[Any]]) -> None:
+        """Make sure that commands which were called run before what is called next, in whatever slots they are.
+
+        One server runs them in the order of the wire: then nothing waits, and all of it goes out in one write. Between
+        servers there is no such order: then they are awaited. Raises what they raise.
+        """
+        if self.is_spread:
+            for hint in hints:
+                await hint
+
+    def subscriber(
+        self,
+        *,
+        sharded: bool,
+        timeout_s: float,
+        ping_every_s: float,
+        on_message: Callable[[str, bytes], None],
+        on_confirmed: Callable[[str], None],
+    ) -> Subscriber:
+        """Make a subscriber of this Redis; it is open for no longer than this."""
+        return Subscriber(
+            self.open_connection,
+            sharded=sharded,
+            timeout_s=timeout_s,
+            ping_every_s=ping_every_s,
+            on_message=on_message,
+            on_confirmed=on_confirmed,
+        )
+
+    def replication(self, *, timeout_s: float, wait_s: float) -> Replication:
+        """Make what runs a script and waits for a replica; it is open for no longer than this."""
+        return Replication(self.open_connection, timeout_s=timeout_s, wait_s=wait_s)
 
 
 async def _load_scripts(connection: AbstractConnection) -> None:

@@ -9,13 +9,13 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, Literal
 
 import structlog
-from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, ResponseError
 
+from andon.connection import OpenConnection
 from andon.errors import StoreUnavailable
 from andon.lifetime import background
 from andon.link import Argument, Link
@@ -30,8 +30,8 @@ _CONNECTED: Final = re.compile(rb"connected_slaves:(\d+)")
 class Replication:
     """Scripts that wait for a replica."""
 
-    def __init__(self, make_connection: Callable[[], AbstractConnection], *, timeout_s: float, wait_s: float) -> None:
-        self._link = Link(make_connection, timeout_s=timeout_s + wait_s)
+    def __init__(self, open_connection: OpenConnection, *, timeout_s: float, wait_s: float) -> None:
+        self._link = Link(open_connection, timeout_s=timeout_s + wait_s)
         self._wait_ms = max(1, int(wait_s * 1000))
         # As last counted; a replica that was lost since makes one WAIT time out, and says so.
         self.replicas = 0

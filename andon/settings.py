@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from andon.address import parse_address, without_password
 from andon.errors import StartError
 
 _PREFIX = "ANDON_"
@@ -34,9 +35,8 @@ def _known_upstream(value: str) -> str:
 
 
 def _known_scheme(value: str) -> str:
-    if value.startswith(("redis://", "rediss://", "unix://")):
-        return value
-    raise ValueError("must start with redis://, rediss:// or unix://")
+    parse_address(value)
+    return value
 
 
 # A presence lasts for half of the abandon time, and a gateway looks twice a second which are due.
@@ -56,7 +56,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     redis_url: Annotated[str, AfterValidator(_known_scheme)] = Field(
-        "redis://127.0.0.1:6379/0", description="Where the shared state is."
+        "redis://127.0.0.1:6379/0", description="Where the shared state is: one server, Sentinel or a cluster."
     )
     upstream_api: Annotated[str, AfterValidator(_known_upstream)] = Field(
         "responses", description="What the model server speaks."
@@ -140,4 +140,5 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = _PREFIX + str(first["loc"][0]).upper()
-        raise StartError(f"bad setting {name}={first['input']!r}: {first['msg']}") from error
+        given = without_password(first["input"]) if name == "ANDON_REDIS_URL" else first["input"]
+        raise StartError(f"bad setting {name}={given!r}: {first['msg']}") from error

@@ -88,6 +88,7 @@ class Store(Reads):
         rid = submission.response_id
         tag = tag_of(rid)
         hints = [*self._index(tag), *self._enqueue(rid)]
+        await self.database.first(hints)
         reply = self.database.eval(
             script("submit"),
             [
@@ -173,6 +174,7 @@ class Store(Reads):
         """Give a waiting response its turn: into the queue first, then the session's script."""
         tag = tag_of(rid)
         hints = self._enqueue(rid)
+        await self.database.first(hints)
         reply = self.database.eval(
             script("promote"),
             [keys.job(rid), keys.log(rid), keys.lanes(tag)],
@@ -251,6 +253,7 @@ class Store(Reads):
             # A worker that dies before its next beat must not leave the set for ever.
             self.database.call("PEXPIRE", keys.worker_jobs(worker_id), KEYS_TTL_MS),
         ]
+        await self.database.first(hints)
         reply = self.database.eval(
             script("claim"),
             self._ending_keys(rid),
@@ -348,6 +351,7 @@ class Store(Reads):
         """
         rid = job.response_id
         hints = self._enqueue(rid)
+        await self.database.first(hints)
         reply = self.database.eval(
             script("requeue"),
             self._ending_keys(rid),

@@ -17,7 +17,7 @@ from typing import Any, Final
 import structlog
 from redis.asyncio.connection import AbstractConnection
 
-from andon.connection import StandingConnection
+from andon.connection import OpenConnection, StandingConnection
 from andon.errors import StoreUnavailable
 
 _log = structlog.get_logger(__name__)
@@ -33,7 +33,7 @@ class Subscriber(StandingConnection):
 
     def __init__(
         self,
-        make_connection: Callable[[], AbstractConnection],
+        open_connection: OpenConnection,
         *,
         sharded: bool,
         timeout_s: float,
@@ -41,7 +41,7 @@ class Subscriber(StandingConnection):
         on_message: Callable[[str, bytes], None],
         on_confirmed: Callable[[str], None],
     ) -> None:
-        super().__init__(make_connection, timeout_s=timeout_s)
+        super().__init__(open_connection, timeout_s=timeout_s)
         self._prefix = "S" if sharded else ""
         self._ping_every_s = ping_every_s
         self._on_message = on_message

@@ -23,7 +23,6 @@ from andon.frames import encode
 from andon.ids import SessionName, SessionTag, new_gateway_id, new_session_name
 from andon.lifetime import background
 from andon.protocol import Retrieve, required_response_id, session_name, starting_after_of
-from andon.replication import Replication
 from andon.settings import Settings
 from andon.settlements import Shipper
 from andon.store import Store
@@ -50,15 +49,13 @@ class Gateway:
         self.settings = settings
         self.doorkeeper = Doorkeeper(settings)
         self._database = Database(settings.redis_url, timeout_s=settings.command_timeout_s)
-        self._replication = Replication(
-            self._database.make_connection, timeout_s=settings.command_timeout_s, wait_s=settings.replica_wait_s
+        self._replication = self._database.replication(
+            timeout_s=settings.command_timeout_s, wait_s=settings.replica_wait_s
         )
         self._store = Store(self._database, settings, self._replication)
         self._shipper = Shipper(self._database)
         self._sweep = Sweep(self._database, settings, store=self._store, shipper=self._shipper)
-        self._hub = Hub(
-            self._database.make_connection, timeout_s=settings.command_timeout_s, ping_every_s=_PING_EVERY_S
-        )
+        self._hub = Hub(self._database, timeout_s=settings.command_timeout_s, ping_every_s=_PING_EVERY_S)
         self._stops = Stops(self._store, self._hub, wait_s=settings.cancel_wait_s, on_settled=self._shipper.note)
         self._presence = Presence(self._store, self._hub)
         self.sockets = Sockets(slow_reader_s=settings.slow_reader_s)

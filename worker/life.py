@@ -23,7 +23,6 @@ from andon.replies import Claimed
 from andon.rescue import Rescuer
 from andon.settings import Settings
 from andon.store import Store
-from andon.subscriber import Subscriber
 from worker.beat import RENEWALS_A_LEASE, Beat
 from worker.claimer import Claimer
 from worker.presence import Presence
@@ -72,8 +71,7 @@ class Life:
         async with task_group() as group:
             roster = Roster(self._store, rescuer=self._rescuer, on_settled=self._on_settled, spawn=group.create_task)
             switch = Switch(self._settings.lease_s, on_fire=self._lost.set)
-            control = Subscriber(
-                self._database.make_connection,
+            control = self._database.subscriber(
                 sharded=False,
                 timeout_s=self._settings.command_timeout_s,
                 ping_every_s=self._settings.lease_s / RENEWALS_A_LEASE,

@@ -19,13 +19,16 @@ from types import TracebackType
 from typing import Self
 
 import httpx2
+import pytest
 
 from andon.embedded import EmbeddedValkey
 
 from . import faults
 from .client import Client, Doors
 from .process import Process
+from .servers import Servers, Standalone
 from .simulator import Meter
+from .topologies import servers_of
 
 _LOG_TAIL_CHARS = 3000
 
@@ -58,13 +61,19 @@ class Stack:
     """
 
     def __init__(
-        self, logs: Path, *, gateways: int = 2, workers: int = 1, env: Mapping[str, str] | None = None
+        self,
+        logs: Path,
+        *,
+        gateways: int = 2,
+        workers: int = 1,
+        env: Mapping[str, str] | None = None,
+        servers: Servers | None = None,
     ) -> None:
         self._logs = logs
         self._wanted = (gateways, workers)
         self._env = dict(env or {})
         self.api_key = f"sk-secret-{secrets.token_hex(16)}"
-        self.valkey = EmbeddedValkey()
+        self.servers = servers or servers_of()
         self.gateways: list[Gateway] = []
         self.workers: list[Process] = []
         # Every process that was started, those that have ended included.
@@ -75,6 +84,13 @@ class Stack:
         self._judged: dict[Process, int] = {}
         self._doors = Doors(self.api_key)
         self.meter = Meter("")
+
+    @property
+    def valkey(self) -> EmbeddedValkey:
+        """The one server, for tests that are about one: skipped where there are several."""
+        if not isinstance(self.servers, Standalone):
+            pytest.skip("is about the one server")
+        return self.servers.nodes[0]
 
     # ── processes ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -102,7 +118,7 @@ class Stack:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANDON_", "OPENAI_"))}
         return {
             **kept,
-            "ANDON_REDIS_URL": self.valkey.url,
+            "ANDON_REDIS_URL": self.servers.url,
             "ANDON_LOG_LEVEL": "debug",
             # A machine that runs many tests at once may starve a worker for seconds; where the lease is what a test is
             # about, the test sets it.
@@ -136,7 +152,7 @@ class Stack:
     async def __aenter__(self) -> Self:
         """Start everything; what can start side by side does."""
         try:
-            await asyncio.to_thread(self.valkey.start)
+            await asyncio.to_thread(self.servers.start)
             sim = Process("sim", [sys.executable, "-m", "tests.stack.simulator"], dict(os.environ), self._logs)
             self.processes.append(sim)
             self.meter = Meter((await sim.ready("sim.ready"))["base_url"])
@@ -161,7 +177,7 @@ class Stack:
                 found += faults.unexpected_ends(self.processes)
                 if not found:  # a dead process cannot be asked
                     found += await self._open_upstreams()
-                found += await asyncio.to_thread(lambda: list(faults.immortal_keys(self.valkey.url)))
+                found += await asyncio.to_thread(lambda: list(faults.immortal_keys(self.servers)))
         finally:
             found += await self._end()
         for process in self.processes:
@@ -193,5 +209,5 @@ class Stack:
                     found.append(f"{process.name} answered SIGTERM with {code!r}, not with exit code 0")
         for process in self.processes:
             await asyncio.to_thread(process.close)
-        await asyncio.to_thread(self.valkey.stop)
+        await asyncio.to_thread(self.servers.stop)
         return found
