@@ -10,7 +10,7 @@ PYTHON ?=
 WORKERS ?= 2
 # Further arguments of the tool: `make test ARGS="tests/sim -k meter"`, `make run ARGS="--port 8000"`.
 ARGS ?=
-# What the tests' stacks run on: standalone, sentinel.
+# What the tests' stacks run on: standalone, sentinel or cluster.
 REDIS ?= standalone
 
 # Nothing of the caller's Python or pip reaches the tools, but for where packages come from.
@@ -57,7 +57,7 @@ help: ## Say what there is
 
 venv: $(READY) ## Make the virtual environment
 
-test: $(READY) ## Run all tests (ARGS="tests/sim -k meter": some; REDIS=sentinel: on that)
+test: $(READY) ## Run all tests (ARGS="tests/sim -k meter": some; REDIS=cluster: on that)
 	$(HERMETIC) ANDON_TEST_REDIS=$(REDIS) $(PY) -m pytest -n $(WORKERS) $(ARGS)
 
 chaos: $(READY) ## Break things, in full: the model with 2,000 runs, every scenario, 5,000 stops (20 min)

@@ -21,13 +21,16 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from andon.address import Topology, parse_address, without_password
+from andon.cluster import Cluster
+from andon.cluster_replication import ClusterReplication
 from andon.connection import OpenConnection, connected
 from andon.errors import StartError
 from andon.link import Argument, Link
-from andon.replication import Replication
+from andon.replication import Replication, Waiting
 from andon.script import Script, all_scripts
 from andon.sentinel import Sentinels
-from andon.subscriber import Subscriber
+from andon.sharded_subscriber import ShardedSubscriber
+from andon.subscriber import Subscriber, Subscriptions
 
 _MIN_VERSION: Final = (7, 0)
 
@@ -71,22 +74,30 @@ class Database:
         def opener(node_url: str) -> OpenConnection:
             return connection_maker(node_url, timeout_s=timeout_s)
 
-        # What finds the server, where that is a question.
-        self._finder: Sentinels | None = None
+        # What finds the server, where that is a question; the cluster, where there is one.
+        self._sentinels: Sentinels | None = None
+        self._cluster: Cluster | None = None
+        self._link: Link | Cluster
         self.open_connection: OpenConnection
-        if address.topology is Topology.SENTINEL:
-            self._finder = Sentinels(address, timeout_s=timeout_s, opener=opener)
-            self.open_connection = self._finder.open_connection
-        else:
-            self.open_connection = opener(url)
+        match address.topology:
+            case Topology.CLUSTER:
+                self._link = self._cluster = Cluster(address, timeout_s=timeout_s, opener=opener, greet=_load_scripts)
+                self.open_connection = self._cluster.open_connection
+                self.is_spread = True
+                return
+            case Topology.SENTINEL:
+                self._sentinels = Sentinels(address, timeout_s=timeout_s, opener=opener)
+                self.open_connection = self._sentinels.open_connection
+            case Topology.STANDALONE:
+                self.open_connection = opener(url)
         self._link = Link(self.open_connection, timeout_s=timeout_s, greet=_load_scripts)
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator["Database"]:
         """Keep the link up for as long as the context lasts."""
         async with contextlib.AsyncExitStack() as stack:
-            if self._finder is not None:
-                await stack.enter_async_context(self._finder.open())
+            if self._sentinels is not None:
+                await stack.enter_async_context(self._sentinels.open())
             await stack.enter_async_context(self._link.open())
             yield self
 
@@ -102,7 +113,8 @@ class Database:
             async with asyncio.timeout(timeout_s):
                 await self._link.connected.wait()
         except TimeoutError as error:
-            raise StartError(f"Redis is not reachable at {shown} (ANDON_REDIS_URL)") from error
+            why = f": {self._cluster.trouble}" if self._cluster is not None and self._cluster.trouble else ""
+            raise StartError(f"Redis is not reachable at {shown} (ANDON_REDIS_URL){why}") from error
         info = await self.call("INFO", "server")
         version = _version(info)
         if version < _MIN_VERSION:
@@ -117,6 +129,12 @@ class Database:
         """Run a script. It is sent at once, in order; await the result when it is wanted."""
         tail = (len(keys), *keys, *args)
         return self._link.call("EVALSHA", script.sha, *tail, if_unknown=("EVAL", script.text, *tail))
+
+    async def everywhere(self, *args: Argument) -> list[Any]:
+        """Run one command without a key on every master."""
+        if self._cluster is None:
+            return [await self.call(*args)]
+        return await asyncio.gather(*self._cluster.call_each(*args))
 
     async def first(self, hints: Iterable[Awaitable[Any]]) -> None:
         """Make sure that commands which were called run before what is called next, in whatever slots they are.
@@ -136,8 +154,20 @@ class Database:
         ping_every_s: float,
         on_message: Callable[[str, bytes], None],
         on_confirmed: Callable[[str], None],
-    ) -> Subscriber:
-        """Make a subscriber of this Redis; it is open for no longer than this."""
+    ) -> Subscriptions:
+        """Make a subscriber of this Redis; it is open for no longer than this.
+
+        In a cluster a sharded channel is heard at the node of its slot, any other at any node: what is published on it
+        reaches all.
+        """
+        if self._cluster is not None and sharded:
+            return ShardedSubscriber(
+                self._cluster,
+                timeout_s=timeout_s,
+                ping_every_s=ping_every_s,
+                on_message=on_message,
+                on_confirmed=on_confirmed,
+            )
         return Subscriber(
             self.open_connection,
             sharded=sharded,
@@ -147,8 +177,10 @@ class Database:
             on_confirmed=on_confirmed,
         )
 
-    def replication(self, *, timeout_s: float, wait_s: float) -> Replication:
+    def replication(self, *, timeout_s: float, wait_s: float) -> Waiting:
         """Make what runs a script and waits for a replica; it is open for no longer than this."""
+        if self._cluster is not None:
+            return ClusterReplication(self._cluster, timeout_s=timeout_s, wait_s=wait_s, plain=self.eval)
         return Replication(self.open_connection, timeout_s=timeout_s, wait_s=wait_s)
 
 

@@ -26,6 +26,9 @@ after it, so that each is a superset of the truth.
 | `andon:turn:*`             | string     | own     | a part of the lease         | sweep            | sweep           |
 | `andon:settlements`        | stream     | own     | 7 days, trimmed by age      | shipper          | billing         |
 
+In a cluster each `own` key is in a slot of its own, on whatever node that is: it is written, and awaited, before the
+session's script (`Database.first`). `andon:stop:W` is published to all nodes; the session's channel at its slot's node.
+
 T is a session tag, R a response id, W a worker id, E the digest of a client's event id. `live` time to live:
 `ANDON_QUEUE_TTL_S` + `ANDON_MAX_RUN_S` + `ANDON_LOG_TTL_S` at submit and at claim, renewed by appends and beats while
 the job lives.

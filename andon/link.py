@@ -22,7 +22,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
 from andon.connection import OpenConnection, StandingConnection
 from andon.errors import StoreUnavailable
@@ -46,7 +46,8 @@ class Call(msgspec.Struct):
     deadline: float
     # What to send instead if the server does not know the script: EVAL with the whole text.
     if_unknown: tuple[Argument, ...] | None = None
-    # In a cluster: how often it was sent elsewhere, and whether the next server needs ASKING before it.
+    # In a cluster: whether it may go to another server, how often it did, and whether the next needs ASKING before it.
+    is_bound: bool = True
     redirects: int = 0
     is_asking: bool = False
 
@@ -136,12 +137,12 @@ class Link(StandingConnection):
 
     def _refused(self, call: Call, error: ResponseError) -> None:
         """Take in an error reply. Raises OSError if this server is to be left."""
-        told = str(error)
-        if isinstance(error, OutOfMemoryError) or told.startswith("OOM"):
+        told = words(error)
+        if told.startswith("OOM"):
             fail_with(call, StoreUnavailable("Redis is full; make room or wait", code="store_full"))
         elif told.startswith(_FORLORN):
             fail(call, "Redis has too few replicas to write")
-        elif isinstance(error, ReadOnlyError) or told.startswith(_DEMOTED):
+        elif told.startswith(_DEMOTED):
             fail(call, "this Redis is no master any more")
             raise OSError(f"the server is no master any more: {told}")
         else:
@@ -166,6 +167,12 @@ class Link(StandingConnection):
     def _closed(self) -> None:
         while self._unsent:
             fail(self._unsent.popleft(), "the link was closed")
+
+
+def words(error: ResponseError) -> str:
+    """Return what the server said, its code first: redis-py takes off those that it knows."""
+    code, told = error.status_code, str(error)
+    return told if code is None or told.startswith(code) else f"{code} {told}"
 
 
 def fail(call: Call, why: str) -> None:

@@ -10,7 +10,8 @@ import contextlib
 import re
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final, Literal
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, Literal, Protocol
 
 import structlog
 from redis.exceptions import NoScriptError, ResponseError
@@ -25,6 +26,28 @@ _log = structlog.get_logger(__name__)
 
 _COUNT_EVERY_S: Final = 2.0
 _CONNECTED: Final = re.compile(rb"connected_slaves:(\d+)")
+
+
+class Waiting(Protocol):
+    """What runs a script and waits for a replica, however many servers are behind it."""
+
+    def open(self) -> AbstractAsyncContextManager[Any]:
+        """Keep up what is behind it for as long as the context lasts."""
+        ...
+
+    async def count(self) -> int:
+        """Count the replicas now. Raises StoreUnavailable."""
+        ...
+
+    def serves(self, key: str) -> bool:
+        """Tell whether the server of this key has a replica to wait for."""
+        ...
+
+    async def eval(
+        self, script: Script, keys: Sequence[str], args: Sequence[Argument]
+    ) -> tuple[Any, float | Literal[False] | None]:
+        """Run a script and wait for a replica; return its reply, and when a replica had it."""
+        ...
 
 
 class Replication:
@@ -55,6 +78,11 @@ class Replication:
         found = _CONNECTED.search(await self._link.call("INFO", "replication"))
         self.replicas = int(found[1]) if found else 0
         return self.replicas
+
+    def serves(self, key: str) -> bool:
+        """Tell whether the server of this key has a replica to wait for."""
+        del key
+        return self.replicas > 0
 
     async def eval(
         self, script: Script, keys: Sequence[str], args: Sequence[Argument]

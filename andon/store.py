@@ -16,7 +16,7 @@ from andon.lease import KEYS_TTL_MS
 from andon.link import Argument
 from andon.pieces import Cause, Failure
 from andon.reads import Reads
-from andon.replication import Replication
+from andon.replication import Waiting
 from andon.replies import (
     Claimed,
     JobView,
@@ -68,7 +68,7 @@ def presence_ttl_s(abandon_s: float) -> float:
 class Store(Reads):
     """The scripts of a job's life, typed."""
 
-    def __init__(self, database: Database, settings: Settings, replication: Replication | None = None) -> None:
+    def __init__(self, database: Database, settings: Settings, replication: Waiting | None = None) -> None:
         super().__init__(database)
         self.settings = settings
         # What a stop waits for, where the server has replicas; workers have no use for it.
@@ -147,7 +147,7 @@ class Store(Reads):
             self._turn_ttl_ms,
         ]
         replicated: float | Literal[False] | None = None
-        if self._replication is not None and self._replication.replicas:
+        if self._replication is not None and self._replication.serves(keys.job(rid)):
             reply, replicated = await self._replication.eval(script("stop"), self._ending_keys(rid), args)
         else:
             reply = await self.database.eval(script("stop"), self._ending_keys(rid), args)

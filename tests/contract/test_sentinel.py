@@ -12,7 +12,7 @@ from andon.address import parse_address
 from andon.database import Database, connection_maker
 from andon.errors import StartError, StoreUnavailable
 from andon.ids import ANONYMOUS
-from andon.replication import Replication
+from andon.replication import Waiting
 from andon.sentinel import Sentinels
 from andon.settings import Settings
 from andon.store import Store
@@ -87,7 +87,7 @@ async def test_a_subscriber_hears_what_is_published_at_the_new_master(trio: Sent
 
 async def test_a_stop_is_replicated_before_and_after_a_failover(trio: SentinelTrio, database: Database) -> None:
     """WAIT follows the master: its replica is the one that is asked."""
-    replication: Replication = database.replication(timeout_s=2.0, wait_s=1.0)
+    replication = database.replication(timeout_s=2.0, wait_s=1.0)
     store = Store(database, Settings(), replication)
     async with replication.open():
         for _ in range(2):
@@ -99,7 +99,7 @@ async def test_a_stop_is_replicated_before_and_after_a_failover(trio: SentinelTr
             await asyncio.to_thread(trio.failover)
 
 
-async def _has_replica(replication: Replication) -> bool:
+async def _has_replica(replication: Waiting) -> bool:
     with contextlib.suppress(StoreUnavailable):
         return await replication.count() == 1
     return False

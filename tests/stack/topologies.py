@@ -8,10 +8,11 @@ import os
 from pathlib import Path
 from typing import Final
 
+from .cluster_of_three import ClusterOfThree
 from .sentinel_trio import SentinelTrio
 from .servers import Servers, Standalone
 
-KINDS: Final = ("standalone", "sentinel")
+KINDS: Final = ("standalone", "sentinel", "cluster")
 CHOSEN: Final = os.environ.get("ANDON_TEST_REDIS", "standalone")
 
 
@@ -22,5 +23,7 @@ def servers_of(kind: str = CHOSEN, *, appendonly: Path | None = None, config: di
             return Standalone(appendonly=appendonly, config=config)
         case "sentinel":
             return SentinelTrio(appendonly=appendonly, config=config)
+        case "cluster":
+            return ClusterOfThree(appendonly=appendonly, config=config)
         case _:
             raise ValueError(f"ANDON_TEST_REDIS={kind}: must be one of {', '.join(KINDS)}")
