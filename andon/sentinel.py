@@ -30,7 +30,7 @@ from andon.link import Link
 
 _log = structlog.get_logger(__name__)
 
-_LOOK_EVERY_S: Final = 1.0
+_LOOK_EVERY_S: Final = 0.5
 # Of the time-out: a sentinel that is frozen must leave time for the connection itself.
 _ASK_SHARE: Final = 0.25
 
@@ -79,22 +79,11 @@ class Sentinels:
     async def master(self) -> Node:
         """Ask the sentinels for the master, and believe the newest answer. Raises OSError if none answers.
 
-        Waits for most of them, so that one which was cut off with the old master is outvoted; for fewer only when the
-        others stay silent.
+        Waits for all of them, for as long as may be: the first to know of a failover is the one that leads it, and one
+        that was cut off with the old master never does.
         """
-        asked = {asyncio.ensure_future(self._ask(link)) for link in self._links}
-        answers: list[_Answer] = []
-        try:
-            for next_answer in asyncio.as_completed(asked):
-                answer = await next_answer
-                if answer is not None:
-                    answers.append(answer)
-                if len(answers) > len(self._links) // 2:
-                    break
-        finally:
-            for task in asked:
-                task.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
+        found = await asyncio.gather(*map(self._ask, self._links))
+        answers = [answer for answer in found if answer is not None]
         if not answers:
             raise OSError(f"no sentinel names a master {self._address.service!r}")
         return max(answers, key=lambda answer: answer.epoch).node

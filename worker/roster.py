@@ -67,6 +67,9 @@ class Roster:
                 # A run's outermost boundary: its siblings go on. Its owner lives, so nobody else would end the job.
                 _log.exception("run.crashed", response=scribe.response_id)
                 await self._rescuer.rescue_job(scribe.response_id, scribe.job.worker_id)
+            if scribe.loss is Loss.CUT:
+                # The same: a failover lost what this run had logged, and nobody else would end what is left.
+                await self._rescuer.rescue_job(scribe.response_id, scribe.job.worker_id)
             self._on_settled(scribe.job.tag)
             await self._store.forget(scribe.job.worker_id, scribe.response_id)
         except StoreUnavailable as error:

@@ -78,6 +78,11 @@ class Scribe:
         """Return the id of the response that is written."""
         return self.job.response_id
 
+    @property
+    def loss(self) -> Loss | None:
+        """Tell why the job is no longer this worker's to write, if it is not."""
+        return self._verdict.loss if isinstance(self._verdict, Abandoned) else None
+
     # ── what others say; none of these waits ─────────────────────────────────────────────────────────────────────
 
     def stop(self, stop: Stop) -> None:
@@ -199,6 +204,9 @@ class Scribe:
                 self.abandon(Loss.GONE)
             case Written.FENCED:
                 self.abandon(Loss.FENCED)
+            case Written.GAP:
+                self._log.warning("log.cut", length=outcome.length, expected=self._book.next)
+                self.abandon(Loss.CUT)
             case other:
                 self._log.error("append.unexpected", reply=other)
                 self.abandon(Loss.FENCED)
@@ -308,6 +316,9 @@ class Scribe:
                 self.abandon(Loss.GONE)
             case Written.FENCED:
                 self.abandon(Loss.FENCED)
+            case Written.GAP:
+                self._log.warning("log.cut", length=outcome.length, expected=self._book.next)
+                self.abandon(Loss.CUT)
             case other:
                 self._log.error("settle.unexpected", reply=other, length=outcome.length, expected=self._book.next)
                 self.abandon(Loss.FENCED)

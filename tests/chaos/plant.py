@@ -19,7 +19,7 @@ import msgspec
 from andon.database import Database
 from tests.chaos.proxy import Proxy
 from tests.stack.process import Process
-from tests.stack.servers import Standalone
+from tests.stack.servers import Standalone, until
 from tests.stack.stack import Stack
 from tests.stack.topologies import servers_of
 
@@ -97,14 +97,24 @@ class Plant(Stack):
             self.freezes.append(Freeze(frozen_at, time.time()))
 
     async def freeze_server(self, seconds: float) -> None:
-        """Freeze the server for so long."""
-        os.kill(self.valkey.pid, signal.SIGSTOP)
+        """Freeze a master for so long."""
+        (master, *_) = await asyncio.to_thread(self.servers.masters)
+        os.kill(master.pid, signal.SIGSTOP)
         try:
             await asyncio.sleep(seconds)
         finally:
-            os.kill(self.valkey.pid, signal.SIGCONT)
+            os.kill(master.pid, signal.SIGCONT)
 
     async def restart_server(self, *, keep_data: bool) -> None:
-        """Kill the server as a crash would, and start it again."""
-        await asyncio.to_thread(self.valkey.kill)
-        await asyncio.to_thread(self.valkey.restart, keep_data=keep_data)
+        """Kill a master as a crash would, and start it again."""
+        (master, *_) = await asyncio.to_thread(self.servers.masters)
+        await asyncio.to_thread(master.kill)
+        await asyncio.to_thread(master.restart, keep_data=keep_data)
+
+    async def kill_master(self) -> None:
+        """Kill a master, and leave it dead until its replica is the master; then it comes back as a replica."""
+        (master, *_) = await asyncio.to_thread(self.servers.masters)
+        count = len(await asyncio.to_thread(self.servers.masters))
+        await asyncio.to_thread(master.kill)
+        await asyncio.to_thread(until, lambda: len(self.servers.masters()) == count, "a replica takes over")
+        await asyncio.to_thread(master.restart, keep_data=True)

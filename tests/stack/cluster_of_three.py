@@ -71,8 +71,9 @@ class ClusterOfThree(Servers):
         """Return the master that owns the slot of this key. Waits until there is one."""
         return until(lambda: self._owner(slot_of(key)), "the slot has a master")
 
-    def failover(self) -> None:
+    def failover(self, *, coordinated: bool = False) -> None:
         """Let every replica take over from its living master, and return when all have."""
+        del coordinated
         for master in self.masters():
             self._fail_over(master)
 

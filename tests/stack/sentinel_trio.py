@@ -44,7 +44,7 @@ class _Sentinel:
 
     def call(self, *command: str) -> Any:
         """Run one command of SENTINEL."""
-        client: Any = redis.Redis(_HOST, self.port, decode_responses=True, socket_timeout=1.0)
+        client: Any = redis.Redis(_HOST, self.port, decode_responses=True, socket_timeout=5.0)
         with contextlib.closing(client):
             return client.execute_command("SENTINEL", *command)
 
@@ -93,10 +93,14 @@ class SentinelTrio(Servers):
             sentinel.stop()
         super().stop()
 
-    def failover(self) -> None:
-        """Order a failover, and return when the other node is the master and the old one its replica."""
+    def failover(self, *, coordinated: bool = False) -> None:
+        """Order a failover, and return when the other node is the master and the old one its replica.
+
+        Coordinated, the old master takes no writes until the other has them all; else those of a moment are lost.
+        """
         old = self.holder("")
-        until(lambda: self.sentinels[0].call("FAILOVER", SERVICE), "a sentinel takes the order")
+        how = ("COORDINATED",) if coordinated else ()
+        until(lambda: self.sentinels[0].call("FAILOVER", SERVICE, *how), "a sentinel takes the order")
         until(lambda: role(old) == "slave" and self.masters(), "the roles are changed")
 
 

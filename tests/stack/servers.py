@@ -55,8 +55,12 @@ class Servers(ABC):
         del key
         return until(lambda: next(iter(self.masters()), None), "there is a master")
 
-    def failover(self) -> None:
-        """Let every replica that there is take over from its master, and return when it has."""
+    def failover(self, *, coordinated: bool = False) -> None:
+        """Let every replica that there is take over from its master, and return when it has.
+
+        `coordinated`: so that nothing is lost; a cluster's always is.
+        """
+        del coordinated
         raise NotImplementedError("one server has no replica")
 
     @contextlib.contextmanager
@@ -88,9 +92,9 @@ class Standalone(Servers):
 
 
 @contextlib.contextmanager
-def client_of(node: EmbeddedValkey) -> Iterator[Any]:
-    """Open a client of one node. It waits a second at most: nodes are frozen and killed here."""
-    client: Any = redis.Redis.from_url(node.url, decode_responses=True, socket_timeout=1.0)
+def client_of(node: EmbeddedValkey, *, timeout_s: float = 15.0) -> Iterator[Any]:
+    """Open a client of one node. Its time-out is for a loaded machine, unless the node may be frozen."""
+    client: Any = redis.Redis.from_url(node.url, decode_responses=True, socket_timeout=timeout_s)
     try:
         yield client
     finally:
@@ -100,7 +104,7 @@ def client_of(node: EmbeddedValkey) -> Iterator[Any]:
 def role(node: EmbeddedValkey) -> str | None:
     """Return `master` or `slave`; None for a node that does not answer."""
     try:
-        with client_of(node) as client:
+        with client_of(node, timeout_s=1.0) as client:
             return str(client.execute_command("ROLE")[0])
     except (RedisError, OSError, StartError):
         return None
