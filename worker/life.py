@@ -25,6 +25,7 @@ from andon.settings import Settings
 from andon.store import Store
 from worker.beat import RENEWALS_A_LEASE, Beat
 from worker.claimer import Claimer
+from worker.orphans import Orphans
 from worker.presence import Presence
 from worker.roster import Roster
 from worker.scribe import Scribe
@@ -104,7 +105,9 @@ class Life:
                 _log.info("worker.ready", worker=self.worker_id, concurrency=self._settings.worker_concurrency)
                 with switch.armed():
                     async with background(
-                        claimer.adopt(every_s=self._settings.lease_s), Presence(self._store, roster).run()
+                        claimer.adopt(every_s=self._settings.lease_s),
+                        Presence(self._store, roster).run(),
+                        self._orphans(roster).run(),
                     ):
                         await self._live(beat, claimer, roster)
 
@@ -119,6 +122,16 @@ class Life:
         renew_every_s = min(self._settings.lease_s, self._settings.live_ttl_s / 4)
         return Scribe(
             claimed, store=self._store, source=self._source, settings=self._settings, renew_every_s=renew_every_s
+        )
+
+    def _orphans(self, roster: Roster) -> Orphans:
+        return Orphans(
+            self.worker_id,
+            leases=self._leases,
+            roster=roster,
+            rescuer=self._rescuer,
+            store=self._store,
+            every_s=self._settings.lease_s,
         )
 
     def _hear(self, roster: Roster, message: bytes) -> None:
