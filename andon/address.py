@@ -13,7 +13,6 @@ credentials as they were quoted; `without_password` shows none of them.
 `sentinel_username`, `sentinel_password`.
 """
 
-import re
 from enum import StrEnum
 from typing import Final, TypeAlias
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -25,7 +24,6 @@ Node: TypeAlias = tuple[str, int]
 
 _CLUSTER_PORT: Final = 6379
 _SENTINEL_PORT: Final = 26379
-_SECRET: Final = re.compile(r"((?:sentinel_)?password=)[^&#]+")
 
 
 class Topology(StrEnum):
@@ -115,27 +113,30 @@ def parse_address(url: str) -> Address:
 def _nodes(hosts: str, default_port: int) -> tuple[Node, ...]:
     found = []
     for text in hosts.split(","):
-        parts = urlsplit(f"//{text.strip()}")
-        port = parts.port  # raises ValueError for one that is no number, or out of range
-        if not parts.hostname:
+        try:
+            parts = urlsplit(f"//{text.strip()}")
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            # Not its own words: where a password has a character that it should not, they hold a part of it.
+            raise ValueError(
+                "has a host or port that cannot be read; special characters of a password are written as %xx"
+            ) from None
+        if not host:
             raise ValueError("names a host that is empty; write host:port,host:port")
-        found.append((parts.hostname, default_port if port is None else port))
+        found.append((host, default_port if port is None else port))
     return tuple(found)
 
 
 def _db(text: str, topology: Topology) -> int:
     if not text.isdecimal():
-        raise ValueError(f"names the database {text!r}; a number is needed")
+        raise ValueError("names a database that is no number")
     if topology is Topology.CLUSTER and int(text):
         raise ValueError("names a database; a cluster has only 0")
     return int(text)
 
 
 def without_password(url: str) -> str:
-    """Return the URL as it may be printed."""
-    scheme, found, rest = url.partition("://")
-    credentials, at, hosts = rest.partition("?")[0].rpartition("@")
-    tail = rest[len(credentials) + len(at) + len(hosts) :]
-    if ":" in credentials:
-        credentials = credentials.partition(":")[0] + ":***"
-    return _SECRET.sub(r"\1***", f"{scheme}{found}{credentials}{at}{hosts}{tail}")
+    """Return the URL as it may be printed: without user and password, and without its query, which may hold both."""
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"***@{host}" if at and user else host, query="", fragment="").geturl()

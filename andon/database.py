@@ -53,7 +53,13 @@ def connection_maker(url: str, *, timeout_s: float) -> OpenConnection:
         )
         make: Callable[[], AbstractConnection] = pool.make_connection
         make()  # an option that redis-py does not know is told now
-    except (ValueError, TypeError, RedisError) as error:
+    except ValueError:
+        # Not its own words: where a password has a character that it should not, they hold a part of it.
+        raise StartError(
+            "bad setting ANDON_REDIS_URL: redis-py cannot read it; it looks like redis://:password@host:6379/0, "
+            "special characters of the password written as %xx"
+        ) from None
+    except (TypeError, RedisError) as error:
         raise StartError(f"bad setting ANDON_REDIS_URL: {error}") from error
     return lambda: connected(make())
 

@@ -2,13 +2,16 @@
 
     AndonError
     ├── RequestError          mend the request: names the field and the remedy
+    │   ├── UnauthorizedError no token, or none that counts
+    │   ├── ForbiddenError    the token may not do this
     │   ├── NotFoundError     no such response for this caller
     │   ├── ConflictError     the same key with another body
     │   └── TooLargeError     more bytes than are read
     ├── RetryLaterError       nothing happened that a repeat would double: try again
+    │   ├── RestartingError   this replica is going: another one takes it
     │   ├── StoreUnavailable  Redis is away, slow or full
+    │   ├── KeysUnavailable   the keys that tokens are checked with are not to be had
     │   └── OverloadedError   a bound was reached
-    ├── ResumeElsewhere       this replica is going: reconnect to another and retrieve
     ├── GoneError             give up: Redis itself lost the job
     ├── StartError            the process cannot start: one clear line
     └── ContractError         our bug: a reply or frame that the contract does not know
@@ -17,7 +20,9 @@ Foreign exceptions are translated once, at the adapter that meets them, with `fr
 """
 
 from http import HTTPStatus
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
+
+from andon.events import ErrorAnswer, ErrorEvent, StreamErrorEvent
 
 
 class AndonError(Exception):
@@ -35,6 +40,20 @@ class RequestError(AndonError):
         self.code = code
         self.message = message
         self.param = param
+
+
+class UnauthorizedError(RequestError):
+    """No token came, or one that does not count. The message never repeats it."""
+
+    status: ClassVar[int] = HTTPStatus.UNAUTHORIZED
+    type: ClassVar[str] = "authentication_error"
+
+
+class ForbiddenError(RequestError):
+    """Who is calling is known, or where from, and may not do this."""
+
+    status: ClassVar[int] = HTTPStatus.FORBIDDEN
+    type: ClassVar[str] = "permission_error"
 
 
 class NotFoundError(RequestError):
@@ -69,11 +88,22 @@ class RetryLaterError(AndonError):
         self.retry_after_s = retry_after_s
 
 
+class RestartingError(RetryLaterError):
+    """This replica is going: another one takes it, at once."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("restarting", message)
+
+
 class StoreUnavailable(RetryLaterError):  # noqa: N818  the condition is the name
     """Redis did not answer in time, refused, or is full. A write may have happened: scripts are idempotent."""
 
     def __init__(self, message: str, *, code: str = "store_unavailable") -> None:
         super().__init__(code, message)
+
+
+class KeysUnavailable(RetryLaterError):  # noqa: N818  the condition is the name
+    """Tokens cannot be checked at present: the issuer's keys were never read, and its URL does not answer."""
 
 
 class OverloadedError(RetryLaterError):
@@ -108,12 +138,12 @@ class ContractError(AndonError):
 ToldError: TypeAlias = RequestError | RetryLaterError | GoneError
 
 
-def error_body(error: ToldError) -> dict[str, Any]:
+def error_body(error: ToldError) -> ErrorAnswer:
     """Shape an error as the body of an HTTP answer, as OpenAI does."""
     return {"error": {"type": error.type, "code": error.code, "message": error.message, "param": error.param}}
 
 
-def stream_error(error: ToldError, sequence_number: int) -> dict[str, Any]:
+def stream_error(error: ToldError, sequence_number: int) -> StreamErrorEvent:
     """Shape an error as an event of an SSE stream: flat, because the SDK raises on a nested `error` there.
 
     `sequence_number`: of the last event before it, so that a client that notes it resumes at the right one.
@@ -129,17 +159,20 @@ def stream_error(error: ToldError, sequence_number: int) -> dict[str, Any]:
 
 def error_event(
     error: RequestError | RetryLaterError, *, event_id: str | None = None, stream_id: str | None = None
-) -> dict[str, Any]:
+) -> ErrorEvent:
     """Shape an error as the socket's `error` event (design, section 3).
 
     `stream_id` only where a create of that lane failed: on a named lane the SDK takes any `error` for the end of that
     lane's response.
     """
-    event: dict[str, Any] = {
+    event: ErrorEvent = {
         "type": "error",
         "status": int(error.status),
-        **error_body(error),
+        "error": error_body(error)["error"],
     }
+    if isinstance(error, RetryLaterError):
+        # What the header `Retry-After` is over HTTP.
+        event["error"]["retry_after_s"] = error.retry_after_s
     if event_id is not None:
         event["event_id"] = event_id
     if stream_id is not None:

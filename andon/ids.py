@@ -15,6 +15,8 @@ import msgspec
 
 ResponseId = NewType("ResponseId", str)
 SessionTag = NewType("SessionTag", str)
+# The hash tag of all that is counted for one principal, or for one tenant.
+CountTag = NewType("CountTag", str)
 WorkerId = NewType("WorkerId", str)
 GatewayId = NewType("GatewayId", str)
 SocketId = NewType("SocketId", str)
@@ -24,7 +26,8 @@ SESSION_NAME_MAX_CHARS = 128
 _TAG_BYTES = 15  # 120 bits: 24 base32 characters without padding, well over the 80 that the contract asks for
 _TAG_CHARS = 24
 _RANDOM_BYTES = 10  # 80 bits: 16 characters
-_RESPONSE_ID = re.compile(rf"resp_([a-z2-7]{{{_TAG_CHARS}}})[a-z2-7]{{16}}")
+RESPONSE_ID_PATTERN = rf"^resp_[a-z2-7]{{{_TAG_CHARS}}}[a-z2-7]{{16}}$"
+_RESPONSE_ID = re.compile(RESPONSE_ID_PATTERN)
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -46,17 +49,29 @@ def _random() -> str:
     return _base32(secrets.token_bytes(_RANDOM_BYTES))
 
 
-def session_tag(principal: Principal, session: SessionName) -> SessionTag:
-    """Digest tenant, subject and session name into the hash tag of all keys of the session.
-
-    Each part goes in with its length, so that no two triples read alike.
-    """
-    digest = hashlib.blake2b(digest_size=_TAG_BYTES, person=b"andon.session")
-    for part in (principal.tenant, principal.subject, session):
+def _digest(person: bytes, *parts: str) -> str:
+    """Digest texts; each goes in with its length, so that no two tuples read alike."""
+    digest = hashlib.blake2b(digest_size=_TAG_BYTES, person=person)
+    for part in parts:
         data = part.encode()
         digest.update(len(data).to_bytes(4, "big"))
         digest.update(data)
-    return SessionTag(_base32(digest.digest()))
+    return _base32(digest.digest())
+
+
+def session_tag(principal: Principal, session: SessionName) -> SessionTag:
+    """Digest tenant, subject and session name into the hash tag of all keys of the session."""
+    return SessionTag(_digest(b"andon.session", principal.tenant, principal.subject, session))
+
+
+def principal_tag(tenant: str, subject: str) -> CountTag:
+    """Digest tenant and subject into the hash tag of what is counted for this principal."""
+    return CountTag("p_" + _digest(b"andon.principal", tenant, subject))
+
+
+def tenant_tag(tenant: str) -> CountTag:
+    """Digest a tenant into the hash tag of what is counted for all of it."""
+    return CountTag("t_" + _digest(b"andon.tenant", tenant))
 
 
 def new_session_name() -> SessionName:

@@ -3,12 +3,12 @@
 Owns what each script may do to a job, as a function from a job and a command to a job and the script's tag. The Lua
 scripts are this machine made atomic and durable; a model test drives both with the same commands and compares them,
 so this file is the one to read when a script's rule is in question. It does no I/O and knows no clock: whether a job
-waited too long is told to it.
+waited too long, or is past its deadline, is told to it.
 
     submit ──▶ waiting ──promote──▶ queued ──claim──▶ running ──settle──▶ ended
                   │                   │ ▲                │
                   │                   │ └────requeue─────┤ (nothing of the model's in the log, claims left)
-                  └────────stop───────┴──stop, expire──▶ ended        stop of a running job: the mark; its owner settles
+                  └────stop, expire───┴──stop, expire──▶ ended        stop of a running job: the mark; its owner settles
 
 The log's length counts: `response.created` at the submit or promotion, `response.in_progress` at the first claim.
 """
@@ -66,7 +66,10 @@ def promote(job: Job, *, is_first_in_lane: bool) -> Step:
 
 
 def claim(job: Job, worker: WorkerId, *, waited_too_long: bool = False) -> Step:
-    """Make a worker the owner, under a new generation. A repeat by the owner answers the same."""
+    """Make a worker the owner, under a new generation. A repeat by the owner answers the same.
+
+    `waited_too_long`: in the queue, or past its deadline.
+    """
     match job.state:
         case State.ENDED | State.WAITING:
             return job, job.state
@@ -142,13 +145,13 @@ def requeue(  # noqa: PLR0911  one answer a rule, in the script's order
     return msgspec.structs.replace(job, state=State.QUEUED, owner=None), "queued"
 
 
-def expire(job: Job, *, waited_too_long: bool) -> Step:
-    """End a queued job that no worker took in time."""
-    if job.state is not State.QUEUED:
+def expire(job: Job, *, waited_too_long: bool, past_deadline: bool = False) -> Step:
+    """End a job that no worker took in time: queued for too long, or queued or waiting past its deadline."""
+    if job.state is not State.QUEUED and not (job.state is State.WAITING and past_deadline):
         return job, "not_queued"
     if job.marked:
         return _end_unclaimed(job, Status.CANCELLED), "stopped"
-    if not waited_too_long:
+    if not (waited_too_long or past_deadline):
         return job, "in_time"
     return _end_unclaimed(job, Status.FAILED), "expired"
 

@@ -19,30 +19,47 @@ after it, so that each is a superset of the truth.
 | `andon:{T}:events`         | sharded ch.| session | -                           | scripts          | gateways        |
 | `andon:{W}:lease`          | hash       | worker  | lease, then tombstone's day | worker, rescue   | rescue          |
 | `andon:{W}:jobs`           | set        | worker  | a day, renewed at the beat  | worker           | rescue          |
+| `andon:{W}:progress`       | string     | worker  | two leases, renewed         | worker           | consoles        |
 | `andon:stop:W`             | channel    | -       | -                           | stop             | that worker     |
+| `andon:{P}:live`           | sorted set | counted | any job's longest life      | gateways, shipper| admit           |
+| `andon:{P}:creates`        | string     | counted | until the bucket is full    | gateways         | admit           |
+| `andon:{P}:sockets`        | sorted set | counted | three leases, renewed       | gateways         | seat            |
 | `andon:workers`            | sorted set | own     | a day, renewed at the beat  | worker           | sweep           |
 | `andon:queue`              | stream     | own     | queue's, renewed at submit  | gateway, rescue  | workers         |
 | `andon:sessions`           | sorted set | own     | a day, renewed at submit    | gateway          | sweep           |
 | `andon:turn:*`             | string     | own     | a part of the lease         | sweep            | sweep           |
 | `andon:settlements`        | stream     | own     | 7 days, trimmed by age      | shipper          | billing         |
+| `andon:gateways`           | sorted set | own     | a day, renewed              | gateway          | consoles        |
+| `andon:{G}:gateway`        | string     | gateway | 10 s, renewed               | gateway          | consoles        |
+| `andon:{broadcasts}`       | sorted set | own     | 7 days                      | broadcast        | gateways        |
+| `andon:{broadcasts}:running` | set      | own     | 7 days                      | broadcast, tend  | gateways        |
+| `andon:{broadcasts}:B`     | hash       | own     | 7 days                      | broadcast, tend  | gateways        |
+| `andon:{broadcasts}:targets:B` | set    | own     | 7 days; gone when it ends   | tend             | gateways        |
+| `andon:audit`              | stream     | own     | 7 days, trimmed by age      | gateways, workers| operators       |
 
 In a cluster each `own` key is in a slot of its own, on whatever node that is: it is written, and awaited, before the
 session's script (`Database.first`). `andon:stop:W` is published to all nodes; the session's channel at its slot's node.
 
-T is a session tag, R a response id, W a worker id, E the digest of a client's event id. `live` time to live:
-`ANDON_QUEUE_TTL_S` + `ANDON_MAX_RUN_S` + `ANDON_LOG_TTL_S` at submit and at claim, renewed by appends and beats while
-the job lives.
+T is a session tag, R a response id, W a worker id, G a gateway id, B a broadcast id, E the digest of a client's event
+id, P the tag of a principal or of a tenant: what is counted against a limit, and only where that limit is set. `live`
+time to live: `ANDON_QUEUE_TTL_S` + `ANDON_MAX_RUN_S` + `ANDON_LOG_TTL_S` at submit and at claim, renewed by appends and
+beats while the job lives.
 """
 
 import hashlib
 
-from andon.ids import ResponseId, SessionTag, WorkerId, tag_of
+from andon.ids import CountTag, GatewayId, ResponseId, SessionTag, WorkerId, tag_of
 
 QUEUE = "andon:queue"
 QUEUE_GROUP = "workers"
 WORKERS = "andon:workers"
 SESSIONS = "andon:sessions"
 SETTLEMENTS = "andon:settlements"
+AUDIT = "andon:audit"
+GATEWAYS = "andon:gateways"
+# Few and small, and the index must never miss one: they share a slot.
+BROADCASTS = "andon:{broadcasts}"
+RUNNING_BROADCASTS = "andon:{broadcasts}:running"
 TURN = "andon:turn"
 
 
@@ -115,3 +132,38 @@ def lease(worker_id: WorkerId) -> str:
 def worker_jobs(worker_id: WorkerId) -> str:
     """Name the set of jobs that the worker may own: a superset."""
     return f"andon:{{{worker_id}}}:jobs"
+
+
+def counted_live(tag: CountTag) -> str:
+    """Name the set of responses that take up room: response id, with when it came in."""
+    return f"andon:{{{tag}}}:live"
+
+
+def counted_creates(tag: CountTag) -> str:
+    """Name the time at which the bucket of creates is full again."""
+    return f"andon:{{{tag}}}:creates"
+
+
+def counted_sockets(tag: CountTag) -> str:
+    """Name the set of open sockets: socket id, with until when its gateway vouches for it."""
+    return f"andon:{{{tag}}}:sockets"
+
+
+def progress(worker_id: WorkerId) -> str:
+    """Name the hint of what the worker's runs have produced so far."""
+    return f"andon:{{{worker_id}}}:progress"
+
+
+def gateway(gateway_id: GatewayId) -> str:
+    """Name what a gateway says of itself."""
+    return f"andon:{{{gateway_id}}}:gateway"
+
+
+def broadcast(broadcast_id: str) -> str:
+    """Name the record of a broadcast stop."""
+    return f"{BROADCASTS}:{broadcast_id}"
+
+
+def broadcast_targets(broadcast_id: str) -> str:
+    """Name the set of responses that a running broadcast is about to stop, or has stopped."""
+    return f"{BROADCASTS}:targets:{broadcast_id}"

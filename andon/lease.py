@@ -31,6 +31,17 @@ class About(msgspec.Struct, frozen=True):
     draining: bool
     # Tasks of its event loop: what a leak would show in.
     tasks: int = 0
+    # Runs of a source of one's own that were stopped and would not end.
+    left_behind: int = 0
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """A worker as its lease says. `left_s`: until the lease runs out, on Redis' clock; negative: it has."""
+
+    id: WorkerId
+    about: About
+    left_s: float
+    is_dead: bool
 
 
 class Leases:
@@ -80,6 +91,23 @@ class Leases:
         """Read what a worker last said of itself, if its key is still there."""
         text = await self._database.call("HGET", keys.lease(worker_id), "about")
         return msgspec.json.decode(text, type=About) if text else None
+
+    async def standings(self) -> list[Standing]:
+        """Read how all workers of the index stand; those whose lease Redis has lost are left out."""
+        ids = await self.workers()
+        clock = self._database.call("TIME")
+        replies = [self._database.call("HMGET", keys.lease(wid), "about", "expires_at_ms", "dead") for wid in ids]
+        seconds, micros = await clock
+        now = int(seconds) + int(micros) / 1e6
+        found = []
+        for worker_id, reply in zip(ids, replies, strict=True):
+            about, expires_at_ms, dead = await reply
+            if about is not None:
+                left_s = int(expires_at_ms or 0) / 1000 - now
+                found.append(
+                    Standing(worker_id, msgspec.json.decode(about, type=About), round(left_s, 3), dead is not None)
+                )
+        return found
 
     async def jobs(self, worker_id: WorkerId) -> list[ResponseId]:
         """List the jobs that this worker may own: a superset."""

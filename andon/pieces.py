@@ -46,12 +46,15 @@ class Cause(StrEnum):
     UPSTREAM_ERROR = "upstream_error"  # 5xx after the retries, or an error event in the stream
     UPSTREAM_GARBAGE = "upstream_garbage"  # bytes that are no Responses or Chat stream
     UPSTREAM_CUT = "upstream_cut"  # the stream ended, or broke, without a finish
+    SOURCE_FAILED = "source_failed"  # a source of your own raised an exception; the message names its class
+    SOURCE_GARBAGE = "source_garbage"  # a source of your own yielded what is neither text nor a Responses event
     UNSUPPORTED_PARAMETER = "unsupported_parameter"  # a field this upstream cannot be asked for
     PREVIOUS_RESPONSE_NOT_FOUND = "previous_response_not_found"  # a turn expired between the create and the claim
     OUTPUT_TOO_FAST = "output_too_fast"  # the worker's bounded buffer was full: Redis slow or away
     WORKER_LOST = "worker_lost"  # the worker died after output, or too often
     QUEUE_TIMEOUT = "queue_timeout"  # no worker took the response within `ANDON_QUEUE_TTL_S`
     RUN_TIMEOUT = "run_timeout"  # it ran longer than `ANDON_MAX_RUN_S`
+    DEADLINE_EXCEEDED = "deadline_exceeded"  # its `deadline_s`, or `ANDON_DEADLINE_S`, was over before it had ended
     SHUTDOWN = "shutdown"  # the worker drained, and `ANDON_DRAIN_ENDING` is `failed`
     INTERNAL = "internal_error"  # our bug, in the worker
 

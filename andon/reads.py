@@ -4,13 +4,14 @@ Owns the reading of job hashes, logs, live sets and presences. Every method may 
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 from andon import keys
 from andon.database import Database
 from andon.frames import decode
 from andon.ids import Principal, ResponseId, SessionName, SessionTag, WorkerId
-from andon.replies import JobView, Outcome, StopOutcome, StopReceipt, Written, parse_stop, time_of
+from andon.replies import Fate, JobView, Outcome, StopOutcome, StopReceipt, Written, parse_stop, time_of
 from andon.response import Status
 from andon.script import script
 from andon.shared_read import SharedReads
@@ -19,6 +20,7 @@ from andon.turns import parse_turn
 # A slice of a log: what a slow socket may hold beyond its outbox's bound is about this much, or one frame.
 SLICE_FRAMES: Final = 256
 SLICE_BYTES: Final = 128 * 1024
+_FATE_FIELDS: Final = ("tenant", "stop_at", "acked_at", "upstream_closed_at", "settled_at", "status")
 
 
 class Reads:
@@ -50,6 +52,7 @@ class Reads:
             record=fields["record"],
             request=fields.get("request"),
             queued_at=time_of(fields.get("queued_at")),
+            deadline_at=time_of(fields.get("deadline_at")),
             claimed_at=time_of(fields.get("claimed_at")),
             stop=parse_stop(mark) if mark else None,
             acked_at=time_of(fields.get("acked_at")),
@@ -89,19 +92,13 @@ class Reads:
 
     async def progress(self, rid: ResponseId) -> StopReceipt:
         """Read how far the stop of a job has got."""
-        fields = ("state", "stop_at", "acked_at", "upstream_closed_at", "settled_at", "status")
-        state, recorded, acked, closed, settled, status = await self.database.call("HMGET", keys.job(rid), *fields)
-        if state is None:
-            return StopReceipt(rid, StopOutcome.UNKNOWN)
-        return StopReceipt(
-            rid,
-            StopOutcome.RECORDED,
-            recorded=time_of(recorded),
-            acked=time_of(acked),
-            upstream_closed=time_of(closed),
-            settled=time_of(settled),
-            status=Status(status.decode()) if status else None,
-        )
+        (fate,) = await self.fates([rid])
+        return StopReceipt(rid, StopOutcome.UNKNOWN) if fate is None else fate.receipt
+
+    async def fates(self, ids: Sequence[ResponseId]) -> list[Fate | None]:
+        """Read how far the stops of these jobs have got, in one write; None for a job that is not there."""
+        replies = [self.database.call("HMGET", keys.job(rid), *_FATE_FIELDS) for rid in ids]
+        return [_fate(rid, await reply) for rid, reply in zip(ids, replies, strict=True)]
 
     async def log_slice(self, rid: ResponseId, first: int, last: int) -> list[bytes]:
         """Read frames by number, both ends included; `last` -1: to the end."""
@@ -144,3 +141,19 @@ class Reads:
         return [
             bool(reply) for reply in await asyncio.gather(*(self.database.call("EXISTS", keys.seen(r)) for r in ids))
         ]
+
+
+def _fate(rid: ResponseId, fields: list[bytes | None]) -> Fate | None:
+    tenant, recorded, acked, closed, settled, status = fields
+    if tenant is None:
+        return None
+    receipt = StopReceipt(
+        rid,
+        StopOutcome.RECORDED,
+        recorded=time_of(recorded),
+        acked=time_of(acked),
+        upstream_closed=time_of(closed),
+        settled=time_of(settled),
+        status=Status(status.decode()) if status else None,
+    )
+    return Fate(receipt, tenant.decode())

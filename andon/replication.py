@@ -84,6 +84,10 @@ class Replication:
         del key
         return self.replicas > 0
 
+    def call_many(self, commands: Sequence[tuple[Argument, ...]]) -> "list[asyncio.Future[Any]]":
+        """Send commands on the connection on which the scripts go; wait for no replica."""
+        return self._link.call_many(commands)
+
     async def eval(
         self, script: Script, keys: Sequence[str], args: Sequence[Argument]
     ) -> tuple[Any, float | Literal[False] | None]:

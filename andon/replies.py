@@ -12,6 +12,7 @@ import msgspec
 from andon.errors import ContractError
 from andon.ids import Principal, ResponseId, SessionName, SessionTag, WorkerId, tag_of
 from andon.response import Status, Stop
+from andon.scopes import administers
 
 _E = TypeVar("_E", bound=StrEnum)
 
@@ -36,6 +37,8 @@ class Submission(msgspec.Struct, frozen=True):
     digest: str = ""
     # Seconds without anybody attached until it is stopped; 0: never.
     abandon_s: float = 0
+    # Seconds from the submit in which it must end; 0: no deadline.
+    deadline_s: float = 0
 
 
 class Submitted(StrEnum):
@@ -71,6 +74,8 @@ class Claimed(msgspec.Struct, frozen=True):
     earlier_claims: int
     chain: tuple[ResponseId, ...] = ()
     abandon_s: float = 0
+    # Seconds from the claim until its deadline; None: it has none.
+    left_s: float | None = None
 
     @property
     def tag(self) -> SessionTag:
@@ -140,6 +145,13 @@ class StopReceipt(msgspec.Struct, frozen=True):
     next_of_lane: ResponseId | None = None
 
 
+class Fate(msgspec.Struct, frozen=True):
+    """How far a stop got, and whose job it is about."""
+
+    receipt: StopReceipt
+    tenant: str
+
+
 class JobView(msgspec.Struct, frozen=True):
     """What the job hash says: read by gateways, rescuers and the sweep."""
 
@@ -157,6 +169,8 @@ class JobView(msgspec.Struct, frozen=True):
     record: bytes
     request: bytes | None
     queued_at: float | None
+    # Unix seconds, Redis' clock; None: no deadline.
+    deadline_at: float | None
     claimed_at: float | None
     stop: Stop | None
     acked_at: float | None
@@ -169,6 +183,10 @@ class JobView(msgspec.Struct, frozen=True):
     def is_owned_by(self, principal: Principal) -> bool:
         """Tell whether this principal made the session."""
         return (self.tenant, self.subject) == (principal.tenant, principal.subject)
+
+    def is_open_to(self, principal: Principal) -> bool:
+        """Tell whether this principal may see, resume and stop it: its owner, or an operator of its tenant."""
+        return self.is_owned_by(principal) or administers(principal, self.tenant)
 
 
 def parse_stop(mark: bytes) -> Stop:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from andon.events import ResponseError, ResponseState, StopObject
 from andon.frames import encode
 from andon.ids import ResponseId
 from andon.pieces import Cause, Failure
@@ -58,6 +59,13 @@ _REPEATED: Final[dict[str, Any]] = {
 }
 
 
+DEADLINE_EXCEEDED: Final = Failure(
+    "server_error",
+    Cause.DEADLINE_EXCEEDED,
+    "The response had not ended by its deadline. Ask for less, or allow more time: `deadline_s`, ANDON_DEADLINE_S.",
+)
+
+
 class Stop(msgspec.Struct, frozen=True):
     """The mark of a stop: who asked, why, when (Unix seconds, Redis' clock)."""
 
@@ -80,10 +88,10 @@ class Ending(msgspec.Struct, frozen=True):
     # What the upstream's final Response says beyond our own members (`service_tier`, ...).
     upstream: dict[str, Any] = {}
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> ResponseState:
         """Return the members of the Response that the ending decides."""
-        state: dict[str, Any] = {
-            "status": self.status,
+        state: ResponseState = {
+            "status": self.status.value,
             "error": None if self.failure is None else error_object(self.failure),
             "incomplete_details": None if self.incomplete_reason is None else {"reason": self.incomplete_reason},
             "output": self.output,
@@ -94,12 +102,12 @@ class Ending(msgspec.Struct, frozen=True):
         return state
 
 
-def error_object(failure: Failure) -> dict[str, Any]:
+def error_object(failure: Failure) -> ResponseError:
     """Shape a failure as `response.error`: OpenAI's code, our precise cause as `type`, the remedy in the message."""
     return {"code": failure.code, "message": failure.message, "type": failure.cause, "param": failure.param}
 
 
-def stop_object(stop: Stop, upstream_closed_at: float | None) -> dict[str, Any]:
+def stop_object(stop: Stop, upstream_closed_at: float | None) -> StopObject:
     """Shape a stop as `response.stop`."""
     return {
         "by": stop.by,

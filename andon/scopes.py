@@ -18,6 +18,13 @@ def is_operator(principal: Principal) -> bool:
     return bool(principal.scopes & {ADMIN, ADMIN_ALL})
 
 
+def reach_of(principal: Principal) -> tuple[str, str]:
+    """Return the tenant and the subject whose responses this principal may stop; '' for any."""
+    if ADMIN_ALL in principal.scopes:
+        return "", ""
+    return principal.tenant, "" if ADMIN in principal.scopes else principal.subject
+
+
 def administers(principal: Principal, tenant: str) -> bool:
     """Tell whether this principal may see and stop what is of this tenant."""
     return ADMIN_ALL in principal.scopes or (ADMIN in principal.scopes and principal.tenant == tenant)

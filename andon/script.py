@@ -15,7 +15,8 @@ import msgspec
 _INCLUDE: Final = re.compile(r"^--@include (\w+)$", re.MULTILINE)
 NAMES: Final = (
     "submit", "promote", "claim", "append", "stop", "settle", "requeue", "expire", "look", "ack",
-    "renew", "bury", "unindex", "shipped", "slice",
+    "renew", "bury", "unindex", "shipped", "slice", "admit", "give_back", "seat", "stay",
+    "broadcast", "tend",
 )  # fmt: skip
 
 

@@ -6,13 +6,14 @@ name: a misspelt bound is a bound that is not there.
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
-from andon.address import parse_address, without_password
+from andon.address import parse_address
 from andon.errors import StartError
 
 _PREFIX = "ANDON_"
@@ -39,6 +40,20 @@ def _known_scheme(value: str) -> str:
     return value
 
 
+_ORIGIN: Final = re.compile(r"https?://[^/?#@\s]+")
+
+
+def _origins(value: Any) -> Any:
+    return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+
+def _known_origins(value: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in value:
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise ValueError("must be origins as browsers send them (https://app.example.com), comma-separated, or *")
+    return value
+
+
 # A presence lasts for half of the abandon time, and a gateway looks twice a second which are due.
 SHORTEST_ABANDON_S = 2.0
 LONGEST_ABANDON_S = 86400.0
@@ -50,20 +65,61 @@ def _zero_or_long_enough(value: float) -> float:
     raise ValueError(f"must be {SHORTEST_ABANDON_S:g} to {LONGEST_ABANDON_S:g}, or 0 for never")
 
 
+SHORTEST_DEADLINE_S = 0.1
+LONGEST_DEADLINE_S = 604800.0
+
+
+def _zero_or_a_deadline(value: float) -> float:
+    if value == 0 or SHORTEST_DEADLINE_S <= value <= LONGEST_DEADLINE_S:
+        return value
+    raise ValueError(f"must be {SHORTEST_DEADLINE_S:g} to {LONGEST_DEADLINE_S:g}, or 0 for none")
+
+
 class Settings(BaseModel):
     """What a gateway or worker process is told. Durations in seconds, sizes in bytes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A value may be a secret: pydantic's own messages would repeat it.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
+    # Not shown: it may hold a password.
     redis_url: Annotated[str, AfterValidator(_known_scheme)] = Field(
-        "redis://127.0.0.1:6379/0", description="Where the shared state is: one server, Sentinel or a cluster."
+        "redis://127.0.0.1:6379/0",
+        repr=False,
+        description="Where the shared state is: one server, Sentinel or a cluster.",
     )
     upstream_api: Annotated[str, AfterValidator(_known_upstream)] = Field(
-        "responses", description="What the model server speaks."
+        "responses",
+        description="What the model server speaks, `responses` or `chat`; or `package.module:function`, a source of "
+        "your own (docs/sources.md).",
     )
-    auth: Literal["none"] = Field("none", description="How clients are told apart.")
+    auth: Literal["none", "jwt", "keys"] = Field(
+        "none", description="How clients are told apart: not at all, by tokens of an issuer, by keys of a file."
+    )
     auth_none_is_meant: bool = Field(
         default=False, description="Says aloud that `ANDON_AUTH=none` is meant on an address that others can reach."
+    )
+    auth_grace_s: float = Field(
+        30.0, ge=0, le=3600, description="Seconds a connection outlives its token, so that it can be refreshed."
+    )
+    allowed_origins: Annotated[tuple[str, ...], BeforeValidator(_origins), AfterValidator(_known_origins)] = Field(
+        (), description="Origins of web pages that may call, beside the gateway's own; comma-separated, `*`: any."
+    )
+    keys_file: str | None = Field(None, description="The file of keys, with `ANDON_AUTH=keys`; `andon key` makes them.")
+    jwt_secret: SecretStr | None = Field(None, description="The secret of HS256 tokens, 32 bytes or more.")
+    jwt_public_key: str | None = Field(
+        None, description="The public key of RS256, ES256 or EdDSA tokens: PEM, or the path of a PEM file."
+    )
+    jwt_jwks_url: str | None = Field(None, description="Where the issuer publishes its keys, as a JWK Set.")
+    jwt_jwks_refresh_s: float = Field(300.0, ge=1, le=86400, description="Seconds between two readings of that URL.")
+    jwt_issuer: str | None = Field(None, description="The `iss` that a token must have.")
+    jwt_audience: str | None = Field(None, description="The `aud` that a token must have, or one of its own must be.")
+    jwt_leeway_s: float = Field(10.0, ge=0, le=300, description="Seconds that the issuer's clock may differ from ours.")
+    jwt_subject_claim: str = Field("sub", min_length=1, description="The claim that holds the subject.")
+    jwt_tenant_claim: str = Field(
+        "tenant", min_length=1, description="The claim that holds the tenant; a token without it is of `default`."
+    )
+    jwt_scopes_claim: str = Field(
+        "scope", min_length=1, description="The claim that holds the scopes: words in a string, or a list."
     )
     lease_s: float = Field(
         5.0, ge=0.5, le=300, description="Seconds without a renewed lease until a worker counts as dead."
@@ -83,6 +139,47 @@ class Settings(BaseModel):
     )
     worker_concurrency: int = Field(500, ge=1, le=100_000, description="Live streams a worker process takes.")
     max_frame_bytes: int = Field(4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest client frame.")
+    max_input_bytes: int = Field(
+        0,
+        ge=0,
+        le=64 * 1024 * 1024,
+        description="Bytes of `input`, `instructions`, `tools` and `prompt` a create may have, as JSON; 0: as many as "
+        "fit into a frame.",
+    )
+    max_output_tokens: int = Field(
+        0,
+        ge=0,
+        le=100_000_000,
+        description="Output tokens a response may have; 0: as many as the model server gives. For gateways, which ask "
+        "for no more, and workers, which close a model server that does not keep to it.",
+    )
+    deadline_s: Annotated[float, AfterValidator(_zero_or_a_deadline)] = Field(
+        0.0,
+        description="Seconds from its create in which a response must end, the queue included, 0.1 to 604800; 0: none.",
+    )
+    # What is counted in Redis is off by default: without authentication everybody is one and the same principal.
+    max_live_per_principal: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Live responses a principal may have, waiting ones included; 0: not counted. The same for gateways "
+        "and workers.",
+    )
+    max_live_per_tenant: int = Field(
+        0, ge=0, le=1_000_000, description="The same for all principals of a tenant together."
+    )
+    creates_per_minute: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Creates a principal may make: a bucket of so many, filled evenly within a minute; 0: not counted.",
+    )
+    max_sockets_per_principal: int = Field(
+        0, ge=0, le=1_000_000, description="WebSockets a principal may have open on all gateways; 0: not counted."
+    )
+    max_sockets: int = Field(
+        0, ge=0, le=1_000_000, description="WebSockets a gateway process may have open; 0: no bound of its own."
+    )
     max_lanes: int = Field(32, ge=1, le=1024, description="Busy lanes a socket may have at once.")
     outbox_bytes: int = Field(
         1024 * 1024, ge=64 * 1024, le=64 * 1024 * 1024, description="Unsent bytes a socket may hold before replay."
@@ -115,6 +212,15 @@ class Settings(BaseModel):
     sse_keepalive_s: float = Field(
         10.0, ge=0.05, le=3600, description="Seconds of silence after which an SSE stream gets a comment."
     )
+    audit_max_entries: int = Field(
+        200_000, ge=1000, le=100_000_000, description="Entries the audit of stops keeps at most, some 600 bytes each."
+    )
+    chat_page: bool = Field(default=False, description="Serves a chat page at `/`, for trying things out.")
+    chat_model: str = Field("gpt-5.4-mini", description="The model that the chat page asks for at first.")
+    console_page: bool = Field(default=True, description="Serves the operator's console at `/console`.")
+    replicas: str = Field(
+        "", description="Base URLs of the gateways, with commas between: the chat page links to the others."
+    )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level that is logged.")
 
     @property
@@ -139,6 +245,13 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         return Settings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        name = _PREFIX + str(first["loc"][0]).upper()
-        given = without_password(first["input"]) if name == "ANDON_REDIS_URL" else first["input"]
-        raise StartError(f"bad setting {name}={given!r}: {first['msg']}") from error
+        field = str(first["loc"][0])
+        shown = _shown(field, str(first["input"]))
+        # Not `from error`: what pydantic keeps of the input would come with it.
+        raise StartError(f"bad setting {_PREFIX}{field.upper()}{shown}: {first['msg']}") from None
+
+
+def _shown(field: str, value: str) -> str:
+    """Show what was set, unless it is a secret, or an address that may hold one."""
+    is_secret = Settings.model_fields[field].annotation == SecretStr | None or "@" in value or "password=" in value
+    return "" if is_secret else f"={value!r}"

@@ -10,12 +10,15 @@ import asyncio
 import time
 from typing import Final
 
+import msgspec
 import structlog
 
 from andon import keys
 from andon.database import Database
 from andon.errors import StoreUnavailable
-from andon.ids import SessionTag
+from andon.ids import ResponseId, SessionTag
+from andon.link import Argument
+from andon.places import Places
 from andon.script import script
 
 _log = structlog.get_logger(__name__)
@@ -26,11 +29,22 @@ _AT_ONCE: Final = 100
 _MOST_NOTED: Final = 10_000
 
 
-class Shipper:
-    """Ships outboxes: those that are noted, soon; any that is asked for, at once."""
+class _Owner(msgspec.Struct):
+    """Whose response a record is about."""
 
-    def __init__(self, database: Database) -> None:
+    tenant: str = ""
+    subject: str = ""
+
+
+class Shipper:
+    """Ships outboxes: those that are noted, soon; any that is asked for, at once.
+
+    Every ending passes here, so the place that it took up (`andon.places`) is freed here, too.
+    """
+
+    def __init__(self, database: Database, places: Places | None = None) -> None:
         self._database = database
+        self._places = places
         self._noted: dict[SessionTag, None] = {}
         self._wake = asyncio.Event()
 
@@ -63,8 +77,17 @@ class Shipper:
                 for _, fields in rows
             ]
             copies.append(self._database.call("EXPIRE", keys.SETTLEMENTS, KEEP_S))
+            copies += [self._database.call(*free) for _, fields in rows for free in self._endings(fields)]
             await asyncio.gather(*copies)
             # An empty stream would stay for a week, one for every session that ever was.
             await self._database.eval(script("shipped"), [keys.outbox(tag)], [entry_id for entry_id, _ in rows])
             shipped += len(rows)
         return shipped
+
+    def _endings(self, fields: list[bytes]) -> list[tuple[Argument, ...]]:
+        """Return the commands that free the place of the response that a record is about."""
+        if self._places is None or not self._places.are_counted:
+            return []
+        entry = dict(zip(fields[::2], fields[1::2], strict=True))
+        owner = msgspec.json.decode(entry[b"settlement"], type=_Owner)
+        return self._places.endings(owner.tenant, owner.subject, ResponseId(entry[b"response_id"].decode()))

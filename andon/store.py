@@ -5,7 +5,9 @@ nor decides. Every method may be repeated after StoreUnavailable, because every 
 changing anything. Cancelling the wait of any method is safe; the script may run all the same.
 """
 
+import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 from andon import keys
@@ -15,8 +17,9 @@ from andon.ids import Principal, ResponseId, SessionTag, WorkerId, tag_of
 from andon.lease import KEYS_TTL_MS
 from andon.link import Argument
 from andon.pieces import Cause, Failure
+from andon.places import Places
 from andon.reads import Reads
-from andon.replication import Waiting
+from andon.replication import Replication, Waiting
 from andon.replies import (
     Claimed,
     JobView,
@@ -32,7 +35,8 @@ from andon.replies import (
     tag_as,
     time_of,
 )
-from andon.response import Status, error_object
+from andon.response import DEADLINE_EXCEEDED, Status, error_object
+from andon.scopes import reach_of
 from andon.script import script
 from andon.settings import Settings
 from andon.turns import Turn, parse_turn
@@ -51,6 +55,7 @@ _QUEUE_TIMEOUT: Final = encode(
         )
     )
 )
+_DEADLINE_EXCEEDED: Final = encode(error_object(DEADLINE_EXCEEDED))
 
 
 def _ms(seconds: float) -> int:
@@ -65,6 +70,11 @@ def presence_ttl_s(abandon_s: float) -> float:
     return abandon_s / 2
 
 
+def _longest_life_s(settings: Settings) -> float:
+    """Return how long a response can live at the very most: last in its lane, each of them claimed in vain at first."""
+    return (MOST_WAITING_IN_LANE + 1) * settings.max_attempts * settings.live_ttl_s
+
+
 class Store(Reads):
     """The scripts of a job's life, typed."""
 
@@ -73,6 +83,8 @@ class Store(Reads):
         self.settings = settings
         # What a stop waits for, where the server has replicas; workers have no use for it.
         self._replication = replication
+        # What may be live at once, and of whom.
+        self.places = Places(database, settings, longest_life_s=_longest_life_s(settings))
         self._live_ttl_ms = _ms(settings.live_ttl_s)
         self._log_ttl_ms = _ms(settings.log_ttl_s)
         self._outbox_ttl_ms = _ms(OUTBOX_TTL_S)
@@ -121,6 +133,7 @@ class Store(Reads):
                 instead_of or "",
                 _ms(presence_ttl_s(submission.abandon_s)),
                 submission.abandon_s,
+                submission.deadline_s,
             ],
         )
         for hint in hints:
@@ -130,15 +143,28 @@ class Store(Reads):
         is_about_another = tagged in {Submitted.KNOWN, Submitted.CONFLICT}
         return Submittal(tagged, ResponseId(answer[1].decode()) if is_about_another else rid)
 
-    async def stop(self, rid: ResponseId, principal: Principal | None, *, by: str, reason: str | None) -> StopReceipt:
-        """Mark a job and publish the hint; settle it if nobody has it. `principal` None: an operator, anybody's job.
+    async def created_before(self, submission: Submission) -> Submittal | None:
+        """Return what the submission's event id has created before: `known`, or `conflict` with another request."""
+        if submission.event_id is None:
+            return None
+        name = keys.creation(tag_of(submission.response_id), submission.event_id)
+        response_id, digest = await self.database.call("HMGET", name, "response_id", "digest")
+        if response_id is None:
+            return None
+        is_same = digest.decode() == submission.digest
+        return Submittal(Submitted.KNOWN if is_same else Submitted.CONFLICT, ResponseId(response_id.decode()))
 
+    async def stop(self, rid: ResponseId, principal: Principal | None, *, by: str, reason: str | None) -> StopReceipt:
+        """Mark a job and publish the hint; settle it if nobody has it.
+
+        `principal`: who asks, for a job of its own or, with an operator's scope, of its tenants; None: Andon itself.
         A response whose lane this freed is given its turn before this returns.
         """
+        tenant, subject = reach_of(principal) if principal else ("", "")
         args: list[Argument] = [
             rid,
-            principal.tenant if principal else "",
-            principal.subject if principal else "",
+            tenant,
+            subject,
             encode(by),
             encode(reason),
             self._log_ttl_ms,
@@ -170,6 +196,13 @@ class Store(Reads):
         await self._give_turn(receipt.next_of_lane)
         return receipt
 
+    def beside_stops(self, commands: Sequence[tuple[Argument, ...]]) -> "list[asyncio.Future[Any]]":
+        """Send commands at once, on the connection on which stops go, so that they run before the next one."""
+        # In a cluster the audit is on a node of its own: there is no connection that both take.
+        if isinstance(self._replication, Replication) and self._replication.replicas:
+            return self._replication.call_many(commands)
+        return [asyncio.ensure_future(self.database.call(*command)) for command in commands]
+
     async def promote(self, rid: ResponseId) -> bool:
         """Give a waiting response its turn: into the queue first, then the session's script."""
         tag = tag_of(rid)
@@ -185,7 +218,7 @@ class Store(Reads):
         return bool((await reply)[0] == b"queued")
 
     async def expire(self, rid: ResponseId) -> None:
-        """End a queued job that no worker took in time; leave any other alone."""
+        """End a job that no worker took in time, or before its deadline; leave any other alone."""
         reply = await self.database.eval(
             script("expire"),
             self._ending_keys(rid),
@@ -197,6 +230,7 @@ class Store(Reads):
                 _QUEUE_TIMEOUT,
                 keys.events(tag_of(rid)),
                 self._turn_ttl_ms,
+                _DEADLINE_EXCEEDED,
             ],
         )
         if len(reply) > 1:
@@ -267,6 +301,7 @@ class Store(Reads):
                 _QUEUE_TIMEOUT,
                 keys.events(tag_of(rid)),
                 self._turn_ttl_ms,
+                _DEADLINE_EXCEEDED,
             ],
         )
         for hint in hints:
@@ -277,7 +312,7 @@ class Store(Reads):
             if refused in {Refused.STOPPED, Refused.EXPIRED}:
                 await self._give_turn(id_of(answer[1]))
             return refused
-        _, generation, length, request, envelope, base, record, earlier, chain, abandon_s = answer
+        _, generation, length, request, envelope, base, record, earlier, chain, abandon_s, left_s = answer
         return Claimed(
             rid,
             worker_id,
@@ -290,6 +325,7 @@ class Store(Reads):
             int(earlier),
             tuple(decode(chain)),
             float(abandon_s),
+            float(left_s) if left_s else None,
         )
 
     async def append(self, job: Claimed, first: int, frames: list[bytes], *, renew: bool) -> Outcome:

@@ -16,6 +16,7 @@ from typing import Final
 import structlog
 
 from andon import keys
+from andon.audit import Asker, Door, Role
 from andon.database import Database
 from andon.errors import ContractError, StoreUnavailable
 from andon.ids import ResponseId, SessionTag, WorkerId
@@ -27,6 +28,7 @@ from andon.script import script
 from andon.settings import Settings
 from andon.settlements import Shipper
 from andon.store import ABANDONED, Store, presence_ttl_s
+from andon.trail import Trail
 
 _log = structlog.get_logger(__name__)
 
@@ -37,16 +39,18 @@ _LOOKS_A_SWEEP: Final = 10
 _GRACE_S: Final = 60.0
 _LOST_AFTER_S: Final = 2.0
 _PAGE: Final = 500
+BY_SWEEP: Final = Asker(None, Role.ANDON, Door.SWEEP)
 
 
 class Sweep:
     """The sweep of one process. `run` it beside everything else."""
 
-    def __init__(self, database: Database, settings: Settings, *, store: Store, shipper: Shipper) -> None:
+    def __init__(self, database: Database, settings: Settings, *, store: Store, shipper: Shipper, trail: Trail) -> None:
         self._database = database
         self._settings = settings
         self._store = store
         self._shipper = shipper
+        self._trail = trail
         self._leases = Leases(database, lease_s=settings.lease_s)
         self.rescuer = Rescuer(store, self._leases)
 
@@ -128,7 +132,12 @@ class Sweep:
     async def _mend(self, tag: SessionTag, job: JobView, queued: set[ResponseId], dead: dict[WorkerId, bool]) -> None:
         if await self._is_abandoned(job):
             _log.info("sweep.abandoned", response=job.response_id)
-            await self._store.stop(job.response_id, None, by="andon", reason=ABANDONED)
+            ask = self._trail.ask(BY_SWEEP, [job.response_id], reason=ABANDONED, tenant=job.tenant)
+            receipt = await self._store.stop(job.response_id, None, by=BY_SWEEP.by, reason=ABANDONED)
+            self._trail.follow(ask, [receipt])
+            return
+        if job.state in {"queued", "waiting"} and job.deadline_at is not None and time.time() > job.deadline_at:
+            await self._store.expire(job.response_id)
             return
         match job.state:
             case "running":

@@ -4,11 +4,13 @@ Owns the shape of `response.usage` (OpenAI's fields plus `source`) and the local
 encoding offline (`rs-bpe`); it is an estimate for any other tokenizer and says so by its source.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Literal, Protocol, cast
 
 import msgspec
+
+from andon.events import UsageObject
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -21,7 +23,7 @@ class Usage(msgspec.Struct, frozen=True):
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
 
-    def to_wire(self) -> dict[str, Any]:
+    def to_wire(self) -> UsageObject:
         """Shape as `response.usage` with all the details that the SDK's models demand."""
         return {
             "input_tokens": self.input_tokens,
@@ -39,7 +41,7 @@ class Usage(msgspec.Struct, frozen=True):
 NO_REQUEST = Usage(input_tokens=0, output_tokens=0, source="upstream")
 
 
-def from_upstream(wire: dict[str, Any]) -> Usage:
+def from_upstream(wire: Mapping[str, Any]) -> Usage:
     """Read the usage that an upstream told, in OpenAI's Responses shape."""
     inputs = wire.get("input_tokens_details") or {}
     outputs = wire.get("output_tokens_details") or {}

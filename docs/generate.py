@@ -1,6 +1,6 @@
-"""Writes docs/reference.md from the code's own tables: settings, close codes, causes, keys.
+"""Writes what docs/ repeats of the code: reference.md from its tables, openapi.json and asyncapi.json from its types.
 
-`python docs/generate.py` writes it; `python docs/generate.py --check` fails if it is not what the code says.
+`python docs/generate.py` writes them; `python docs/generate.py --check` fails if one is not what the code says.
 """
 
 import sys
@@ -9,8 +9,9 @@ from pathlib import Path
 from andon import keys, pieces
 from andon.closecodes import CLOSE_CODES
 from andon.settings import Settings
+from gateway.app import Gateway, create_app
 
-TARGET = Path(__file__).parent / "reference.md"
+_HERE = Path(__file__).parent
 
 
 def _bounds(name: str) -> str:
@@ -30,7 +31,8 @@ def _bounds(name: str) -> str:
 def _settings() -> str:
     rows = ["| setting | meaning | default | bounds |", "|---|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        rows.append(f"| `ANDON_{name.upper()}` | {field.description} | `{field.default}` | {_bounds(name)} |")
+        default = "" if field.default in (None, ()) else f"`{field.default}`"
+        rows.append(f"| `ANDON_{name.upper()}` | {field.description} | {default} | {_bounds(name)} |")
     return "\n".join(rows)
 
 
@@ -81,26 +83,38 @@ one. A worker also reads `OPENAI_BASE_URL` and `OPENAI_API_KEY`, as the OpenAI S
 
 ## Keys and channels in Redis
 
-T is a session's tag, R a response id, W a worker id.
+T is a session's tag, R a response id, W a worker id, G a gateway id, B a broadcast id.
 
 {keys}
 """
 
 
-def render() -> str:
-    """Render the whole page."""
-    return _PAGE.format(settings=_settings(), close_codes=_close_codes(), causes=_causes(), keys=_keys())
+def render() -> dict[str, bytes]:
+    """Render each file that is written here."""
+    page = _PAGE.format(settings=_settings(), close_codes=_close_codes(), causes=_causes(), keys=_keys())
+    # Not opened: the routes are asked what they are, and Redis is not.
+    contract = create_app(Gateway(Settings())).state.contract
+    return {
+        "reference.md": page.encode(),
+        "openapi.json": contract.openapi,
+        "asyncapi.json": contract.asyncapi,
+    }
 
 
 def main() -> int:
-    """Write the page, or check it."""
-    if "--check" in sys.argv:
-        if TARGET.read_text(encoding="utf-8") != render():
-            sys.stderr.write("docs/reference.md is not what the code says: run `python docs/generate.py`\n")
-            return 1
+    """Write the files, or check them."""
+    if "--check" not in sys.argv:
+        for name, text in render().items():
+            (_HERE / name).write_bytes(text)
         return 0
-    TARGET.write_text(render(), encoding="utf-8")
-    return 0
+    stale = [name for name, text in render().items() if not _is(_HERE / name, text)]
+    for name in stale:
+        sys.stderr.write(f"docs/{name} is not what the code says: run `python docs/generate.py`\n")
+    return 1 if stale else 0
+
+
+def _is(path: Path, text: bytes) -> bool:
+    return path.exists() and path.read_bytes() == text
 
 
 if __name__ == "__main__":

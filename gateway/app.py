@@ -7,31 +7,49 @@ life is `gateway.socket`; what comes over HTTP is `gateway.http`.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Any, Final, Literal, TypedDict
 
 import structlog
 from redis.exceptions import RedisError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from andon.audit import Door
 from andon.database import Database
-from andon.errors import RequestError, RetryLaterError, StoreUnavailable, error_event
-from andon.frames import encode
+from andon.errors import RequestError, RestartingError, RetryLaterError, StoreUnavailable
 from andon.ids import SessionName, SessionTag, new_gateway_id, new_session_name
 from andon.lifetime import background
-from andon.protocol import Retrieve, required_response_id, session_name, starting_after_of
+from andon.member import Member
+from andon.protocol import (
+    RESPONSE_ID,
+    SESSION,
+    STARTING_AFTER,
+    Retrieve,
+    required_response_id,
+    session_name,
+    starting_after_of,
+)
 from andon.settings import Settings
 from andon.settlements import Shipper
 from andon.store import Store
 from andon.sweep import Sweep
+from andon.trail import Trail
+from gateway.admin.side import AdminSide
+from gateway.asking import asker_of
+from gateway.contract.door import ContractDoor
+from gateway.contract.operation import Answer, operation
 from gateway.doorkeeper import Doorkeeper
+from gateway.handshake import accept, refuse
+from gateway.http.cross_origin import cross_origin
 from gateway.http.refusal import EXCEPTION_HANDLERS
 from gateway.http.side import HttpSide
 from gateway.hub import Hub
+from gateway.pages.door import PagesDoor
 from gateway.presence import Presence
+from gateway.seats import Seats
 from gateway.socket import ClientSocket, OnStop
 from gateway.sockets import Sockets
 from gateway.stops import Stops
@@ -41,33 +59,66 @@ _log = structlog.get_logger(__name__)
 _START_TIMEOUT_S: Final = 5.0
 _PING_EVERY_S: Final = 1.0
 
+_ON_STOP: Final = Member[OnStop](
+    "on_stop",
+    OnStop,
+    "`close` or `keep`",
+    "`close`, the default: after a stop the socket closes, once nothing else is live on it. `keep`: it stays open.",
+    "invalid_value",
+)
+# The query of the handshake; with `response_id`, it is as if `response.retrieve` were the first frame.
+_HANDSHAKE: Final = (SESSION, _ON_STOP, RESPONSE_ID, STARTING_AFTER)
+
+
+class _Alive(TypedDict):
+    status: Literal["ok"]
+
+
+class _Readiness(TypedDict):
+    status: Literal["ready", "not_ready"]
+    redis: bool
+    subscribed: bool
+    taking_sockets: bool
+
 
 class Gateway:
     """What a gateway process holds, and its endpoints."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._id = new_gateway_id()
         self.doorkeeper = Doorkeeper(settings)
         self._database = Database(settings.redis_url, timeout_s=settings.command_timeout_s)
         self._replication = self._database.replication(
             timeout_s=settings.command_timeout_s, wait_s=settings.replica_wait_s
         )
         self._store = Store(self._database, settings, self._replication)
-        self._shipper = Shipper(self._database)
-        self._sweep = Sweep(self._database, settings, store=self._store, shipper=self._shipper)
+        self._shipper = Shipper(self._database, self._store.places)
+        self._trail = Trail(self._store, process=self._id)
+        self._sweep = Sweep(self._database, settings, store=self._store, shipper=self._shipper, trail=self._trail)
         self._hub = Hub(self._database, timeout_s=settings.command_timeout_s, ping_every_s=_PING_EVERY_S)
-        self._stops = Stops(self._store, self._hub, wait_s=settings.cancel_wait_s, on_settled=self._shipper.note)
+        self._stops = Stops(
+            self._store, self._hub, self._trail, wait_s=settings.cancel_wait_s, on_settled=self._shipper.note
+        )
         self._presence = Presence(self._store, self._hub)
-        self.sockets = Sockets(slow_reader_s=settings.slow_reader_s)
+        self._seats = Seats(self._database, settings)
+        self.sockets = Sockets(slow_reader_s=settings.slow_reader_s, lapsed=self.doorkeeper.lapsed)
         self.http = HttpSide(
             store=self._store, hub=self._hub, stops=self._stops, sockets=self.sockets, settings=settings
         )
-        self._id = new_gateway_id()
+        self.admin = AdminSide(
+            store=self._store,
+            stops=self._stops,
+            trail=self._trail,
+            sockets=self.sockets,
+            settings=settings,
+            gateway_id=self._id,
+        )
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator["Gateway"]:
         """Keep everything up for as long as the context lasts. Raises StartError if Redis is not to be had."""
-        async with self._database.open(), self._hub.open(), self._replication.open():
+        async with self.doorkeeper.open(), self._database.open(), self._hub.open(), self._replication.open():
             await self._database.wait_connected(_START_TIMEOUT_S)
             # A channel of its own, so that "subscribed" is true or false even while nobody is connected.
             await self._hub.hold(SessionTag(self._id))
@@ -77,8 +128,11 @@ class Gateway:
                 self._stops.assert_again(),
                 self._audit(),
                 self._shipper.run(),
+                self._trail.run(),
+                self.admin.run(),
                 self._sweep.run(),
                 self._presence.run(),
+                self._seats.vouch(),
                 self.sockets.watch(),
             ):
                 yield self
@@ -95,31 +149,42 @@ class Gateway:
     async def responses(self, websocket: WebSocket) -> None:
         """`GET /v1/responses`: the socket."""
         try:
+            if self.sockets.is_draining:
+                raise RestartingError("This replica restarts. Connect again.")
+            permit = await self.doorkeeper.permit(websocket)
             session, on_stop, first = _read_query(websocket)
-        except RequestError as error:
-            body = encode(error_event(error))
-            await websocket.send_denial_response(Response(body, error.status, media_type="application/json"))
+        except (RequestError, RetryLaterError) as error:
+            await refuse(websocket, error)
             return
-        if self.sockets.is_draining:
-            body = encode(error_event(RetryLaterError("restarting", "This replica restarts. Connect again.")))
-            await websocket.send_denial_response(Response(body, 503, media_type="application/json"))
-            return
-        await websocket.accept()
-        socket = ClientSocket(
-            websocket,
-            principal=await self.doorkeeper.admit(websocket),
-            session=session,
-            on_stop=on_stop,
-            store=self._store,
-            hub=self._hub,
-            stops=self._stops,
-            settings=self.settings,
-        )
-        self.sockets.add(socket)
+        principal = permit.principal
         try:
-            await socket.run(first)
+            if self.sockets.is_draining:
+                raise RestartingError("This replica restarts. Connect again.")
+            seat = await self._seats.take(principal)
+        except RetryLaterError as error:
+            await refuse(websocket, error)
+            return
+        try:
+            await accept(websocket)
+            socket = ClientSocket(
+                websocket,
+                permit=permit,
+                doorkeeper=self.doorkeeper,
+                asker=asker_of(websocket, principal, Door.SOCKET),
+                session=session,
+                on_stop=on_stop,
+                store=self._store,
+                hub=self._hub,
+                stops=self._stops,
+                settings=self.settings,
+            )
+            self.sockets.add(socket)
+            try:
+                await socket.run(first)
+            finally:
+                self.sockets.remove(socket)
         finally:
-            self.sockets.remove(socket)
+            seat.leave()
 
     async def healthz(self, _: Request) -> Response:
         """`GET /healthz`: the process answers."""
@@ -144,11 +209,7 @@ def _read_query(websocket: WebSocket) -> tuple[SessionName, OnStop, Retrieve | N
     query = websocket.query_params
     name = query.get("session")
     session = new_session_name() if name is None else session_name(name)
-    try:
-        on_stop = OnStop(query.get("on_stop", "close"))
-    except ValueError as error:
-        message = "`on_stop`: expected `close` or `keep`."
-        raise RequestError("invalid_value", message, param="on_stop") from error
+    on_stop = _ON_STOP.read(query) or OnStop.CLOSE
     first = None
     if "response_id" in query:
         after = starting_after_of(query.get("starting_after"))
@@ -156,16 +217,35 @@ def _read_query(websocket: WebSocket) -> tuple[SessionName, OnStop, Retrieve | N
     return session, on_stop, first
 
 
+def _routes(gateway: Gateway, contract: ContractDoor) -> list[BaseRoute]:
+    """List what there is; each route says for the contract what it does."""
+    return [
+        WebSocketRoute("/v1/responses", gateway.responses),
+        *gateway.http.routes(),
+        *gateway.admin.routes(),
+        operation(
+            "GET", "/healthz", gateway.healthz, "healthz", "Whether the process answers.",
+            answers={200: Answer("It does.", _Alive)}, is_open=True,
+        ),
+        operation(
+            "GET", "/readyz", gateway.readyz, "readyz", "Whether it can do its work.",
+            answers={200: Answer("It can.", _Readiness), 503: Answer("It cannot, yet or any more.", _Readiness)},
+            is_open=True,
+        ),
+        *contract.routes(),
+        *PagesDoor(gateway.settings).routes(),
+    ]  # fmt: skip
+
+
 def create_app(gateway: Gateway) -> Starlette:
     """Build the application over an open gateway."""
+    contract = ContractDoor(_HANDSHAKE)
     app = Starlette(
-        routes=[
-            WebSocketRoute("/v1/responses", gateway.responses),
-            *gateway.http.routes(),
-            Route("/healthz", gateway.healthz),
-            Route("/readyz", gateway.readyz),
-        ],
+        routes=_routes(gateway, contract),
         exception_handlers=EXCEPTION_HANDLERS,
+        middleware=cross_origin(gateway.settings.allowed_origins),
     )
     app.state.doorkeeper = gateway.doorkeeper
+    app.state.contract = contract
+    contract.publish(app.routes)
     return app

@@ -8,16 +8,29 @@ stops are durable, and `done` within the bound.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, assert_never
 
+import msgspec
+
+from andon.audit import Asker
 from andon.errors import NotFoundError, OverloadedError, RequestError, RetryLaterError, StoreUnavailable
 from andon.ids import Principal, ResponseId, SessionName, SocketId, new_response_id, session_tag, tag_of
-from andon.protocol import Cancel, Create, Retrieve, cancel_answer, cancel_failed, live_answer, response_not_found
+from andon.protocol import (
+    Cancel,
+    Create,
+    Retrieve,
+    cancel_accepted,
+    cancel_done,
+    cancel_failed,
+    live_answer,
+    response_not_found,
+)
 from andon.replies import StopOutcome, StopReceipt, Submitted
 from andon.settings import Settings
 from andon.store import Store
 from gateway.attachments import Attachments
+from gateway.bounds import check_bounds
 from gateway.creation import submission, turns_before
 from gateway.stops import SettledWatch, Stops
 from gateway.submitter import Submitter
@@ -30,20 +43,23 @@ class Commands:
         self,
         socket_id: SocketId,
         *,
-        principal: Principal,
+        caller: Callable[[], Principal],
+        asker: Asker,
         session: SessionName,
         store: Store,
         stops: Stops,
         attachments: Attachments,
         settings: Settings,
-        answer: Callable[[dict[str, Any]], None],
+        answer: Callable[[Mapping[str, object]], None],
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
         on_cancel: Callable[[bool], None],
     ) -> None:
         self._socket_id = socket_id
-        self._principal = principal
+        # Asked anew for each command: a refreshed token may have other scopes, of the same tenant and subject.
+        self._caller = caller
+        self._from = asker
         self._session = session
-        self._tag = session_tag(principal, session)
+        self._tag = session_tag(caller(), session)
         self._store = store
         self._submitter = Submitter(store, key_name="event_id")
         self._stops = stops
@@ -53,6 +69,14 @@ class Commands:
         self._spawn = spawn
         # Told False when a cancel was accepted, True when its last answer was given.
         self._on_cancel = on_cancel
+
+    @property
+    def _principal(self) -> Principal:
+        return self._caller()
+
+    @property
+    def _asker(self) -> Asker:
+        return msgspec.structs.replace(self._from, principal=self._caller())
 
     async def obey(self, command: Create | Cancel | Retrieve) -> None:
         """Do one command. Raises RequestError or RetryLaterError, which is then its answer."""
@@ -69,6 +93,7 @@ class Commands:
     # ── create ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _create(self, create: Create) -> None:
+        check_bounds(create, self._settings)
         lanes = self._attachments.busy_lanes()
         if (create.stream_id or "") not in lanes and len(lanes) >= self._settings.max_lanes:
             message = f"{len(lanes)} lanes are busy on this socket. Wait for one, or open another socket."
@@ -82,7 +107,7 @@ class Commands:
             session=self._session,
             socket_id=self._socket_id,
             chain=chain,
-            abandon_s=self._settings.abandon_s,
+            settings=self._settings,
         )
         # Before the submit: its first event may be published before its answer is read.
         attachment = self._attachments.attach(
@@ -98,7 +123,7 @@ class Commands:
             self._attachments.detach(attachment)
             if isinstance(error, StoreUnavailable) and create.event_id is None:
                 # It may have been accepted all the same, and nobody could ask for it again: take it back.
-                self._stops.take_back(new.response_id, self._principal)
+                self._stops.take_back(new.response_id, self._asker)
             raise
         if submittal.tag is not Submitted.KNOWN:
             attachment.accepted = True
@@ -123,7 +148,7 @@ class Commands:
     async def _follow(self, response_id: ResponseId, starting_after: int) -> bool:
         """Attach to a response that exists; False if there is none for this caller."""
         job = await self._store.job(response_id)
-        if job is None or not job.is_owned_by(self._principal):
+        if job is None or not job.is_open_to(self._principal):
             return False
         await self._attachments.hold(tag_of(response_id))
         attachment = self._attachments.attach(response_id, starting_after=starting_after, abandon_s=job.abandon_s)
@@ -137,8 +162,9 @@ class Commands:
         targets = await self._targets(cancel)
         async with contextlib.AsyncExitStack() as stack:
             watches = await stack.enter_async_context(self._stops.watch(targets))
+            is_session = cancel.response_id is None and cancel.stream_id is None
             receipts = await self._stops.stop(
-                targets, self._principal, by=self._principal.subject, reason=cancel.reason
+                targets, self._asker, reason=cancel.reason, session=self._session if is_session else None
             )
             if cancel.response_id is not None and receipts[0].outcome is StopOutcome.UNKNOWN:
                 raise response_not_found(cancel.response_id)
@@ -146,7 +172,7 @@ class Commands:
             if not recorded:
                 self._answer(cancel_failed("already_ended", "Nothing is left to stop.", cancel.event_id))
                 return
-            self._answer(cancel_answer("response.cancel.accepted", recorded, cancel.event_id))
+            self._answer(cancel_accepted(recorded, cancel.event_id))
             self._on_cancel(False)
             self._spawn(self._finish_cancel(cancel, recorded, watches, stack.pop_all()))
 
@@ -161,7 +187,7 @@ class Commands:
         try:
             async with watching:
                 settled = await self._stops.settled(recorded, watches)
-            self._answer(cancel_answer("response.cancel.done", settled, cancel.event_id))
+            self._answer(cancel_done(settled, cancel.event_id))
         finally:
             self._on_cancel(True)
 

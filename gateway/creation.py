@@ -14,8 +14,10 @@ from andon.ids import Principal, ResponseId, SessionName, SessionTag, SocketId, 
 from andon.protocol import Create
 from andon.replies import Submission
 from andon.response import base, open_object
+from andon.settings import Settings
 from andon.store import Store
 from andon.turns import MOST_TURNS
+from gateway.bounds import within_bounds
 
 
 async def turns_before(create: Create, tag: SessionTag, store: Store) -> tuple[ResponseId, ...]:
@@ -47,9 +49,10 @@ def submission(
     session: SessionName,
     socket_id: SocketId | None,
     chain: tuple[ResponseId, ...] = (),
-    abandon_s: float,
+    settings: Settings,
 ) -> Submission:
     """Build the submission of a checked create. `socket_id` None: no lane (HTTP)."""
+    body = within_bounds(create.body, settings)
     created_at = round(time.time(), 3)
     record = {
         "response_id": response_id,
@@ -66,20 +69,22 @@ def submission(
         # A create without a `stream_id` runs in the socket's unnamed lane: one after another, as OpenAI does.
         lane="" if socket_id is None else f"{socket_id}/{create.stream_id or ''}",
         envelope=envelope(response_id, create.stream_id),
-        base=open_object(base(response_id, create.body, created_at=created_at, is_background=create.is_background)),
-        request=encode(create.body),
+        base=open_object(base(response_id, body, created_at=created_at, is_background=create.is_background)),
+        request=encode(body),
         record=open_object(record),
         chain=chain,
         is_stored=create.body.get("store") is not False,
         event_id=create.event_id,
         digest=_digest(create),
-        abandon_s=create.abandon_s if create.abandon_s is not None else abandon_s,
+        abandon_s=create.abandon_s if create.abandon_s is not None else settings.abandon_s,
+        deadline_s=create.deadline_s if create.deadline_s is not None else settings.deadline_s,
     )
 
 
 def _digest(create: Create) -> str:
     """Digest what was asked for: two creates of one event id are the same if they ask for the same."""
     asked = msgspec.json.encode(
-        [create.stream_id, create.abandon_s, create.is_background, create.body], order="deterministic"
+        [create.stream_id, create.abandon_s, create.deadline_s, create.is_background, create.body],
+        order="deterministic",
     )
     return hashlib.blake2b(asked, digest_size=16).hexdigest()

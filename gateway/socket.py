@@ -12,6 +12,7 @@ comes first, then close 1000 `stopped`, unless something else is live here or th
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final, cast
 
@@ -19,29 +20,34 @@ import structlog
 from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from andon.audit import Asker
 from andon.closecodes import CLOSE_CODES, STOPPED_REASON, CloseCode
 from andon.errors import OverloadedError, RequestError, RetryLaterError, error_event
 from andon.frames import encode
-from andon.ids import Principal, SessionName, new_socket_id
+from andon.ids import SessionName, new_socket_id
 from andon.lifetime import Spawned
 from andon.protocol import (
     Cancel,
     Command,
     Create,
     Ping,
+    Refresh,
     Refusal,
     Retrieve,
     Steer,
     parse_frame,
+    pong,
+    refreshed,
     steer_failed,
-    with_event_id,
 )
 from andon.response import Status
 from andon.settings import Settings
 from andon.store import Store
 from gateway.attachment import Attachment
 from gateway.attachments import Attachments
+from gateway.auth.permit import Permit
 from gateway.commands import Commands
+from gateway.doorkeeper import Doorkeeper
 from gateway.hub import Hub
 from gateway.outbox import Outbox
 from gateway.stops import Stops
@@ -68,7 +74,9 @@ class ClientSocket:
         self,
         websocket: WebSocket,
         *,
-        principal: Principal,
+        permit: Permit,
+        doorkeeper: Doorkeeper,
+        asker: Asker,
         session: SessionName,
         on_stop: OnStop,
         store: Store,
@@ -76,6 +84,13 @@ class ClientSocket:
         stops: Stops,
         settings: Settings,
     ) -> None:
+        # What the client was let in with, or has refreshed that with since.
+        self.permit: Permit = permit
+        self._doorkeeper = doorkeeper
+        # Its permit holds no more: nothing that it still says is obeyed.
+        self._has_lapsed = False
+        # One refresh at a time: each is work that a stranger's token could be made to cause.
+        self._is_refreshing = False
         self._websocket = websocket
         self._on_stop = on_stop
         self._settings = settings
@@ -94,7 +109,8 @@ class ClientSocket:
         )
         self._commands = Commands(
             self._socket_id,
-            principal=principal,
+            caller=lambda: self.permit.principal,
+            asker=asker,
             session=session,
             store=store,
             stops=stops,
@@ -130,7 +146,8 @@ class ClientSocket:
     @property
     def _log(self) -> Any:
         """Return the log, bound to this socket: made at need, for it is a thousand bytes."""
-        return _log.bind(socket=self._socket_id, session=self._session)
+        caller = self.permit.principal
+        return _log.bind(socket=self._socket_id, session=self._session, tenant=caller.tenant, subject=caller.subject)
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Close the socket after what is queued for it."""
@@ -142,6 +159,13 @@ class ClientSocket:
             self._log.info("socket.too_slow")
             reason, _, _ = CLOSE_CODES[CloseCode.TOO_SLOW]
             self._outbox.drop_and_close(CloseCode.TOO_SLOW, reason)
+
+    def lapse(self, reason: str) -> None:
+        """Close the socket, and obey it no more. It is a detach: its responses go on."""
+        if not self._has_lapsed:
+            self._has_lapsed = True
+            self._log.info("socket.lapsed", reason=reason)
+            self.close(CloseCode.UNAUTHORIZED, reason)
 
     async def _close_crashed(self) -> None:
         if self._websocket.application_state is WebSocketState.CONNECTED:
@@ -175,11 +199,16 @@ class ClientSocket:
                 self._accept(command)
 
     def _accept(self, command: Command) -> None:
+        if self._has_lapsed:
+            return
         if isinstance(command, Ping):
-            self._answer(with_event_id({"type": "pong"}, command.event_id))
+            self._answer(pong(command))
             return
         if isinstance(command, Steer):
             self._answer(steer_failed(command))
+            return
+        if isinstance(command, Refresh):
+            self._start_refresh(command)
             return
         bound = _MOST_COMMANDS_WITH_CANCELS if isinstance(command, Cancel) else _MOST_COMMANDS
         if len(self._waiting) >= bound:
@@ -192,18 +221,37 @@ class ClientSocket:
                 self._is_dispatching = True
                 self._spawn(self._dispatch())
 
-    def _refuse(self, error: RequestError | RetryLaterError, command: Create | Cancel | Retrieve) -> None:
+    def _start_refresh(self, command: Refresh) -> None:
+        """Begin a refresh at once: behind other commands it might come too late."""
+        if self._is_refreshing:
+            message = "A refresh is under way on this socket. Send the next one when it is answered."
+            self._refuse(OverloadedError("rate_limit_exceeded", message), command)
+        else:
+            self._is_refreshing = True
+            self._spawn(self._refresh(command))
+
+    async def _refresh(self, command: Refresh) -> None:
+        try:
+            self.permit = await self._doorkeeper.renew(self.permit, command.token.get_secret_value())
+            self._answer(refreshed(self.permit.expires_at, command.event_id))
+        except (RequestError, RetryLaterError) as error:
+            self._refuse(error, command)
+        finally:
+            self._is_refreshing = False
+
+    def _refuse(self, error: RequestError | RetryLaterError, command: Create | Cancel | Retrieve | Refresh) -> None:
         lane = command.stream_id if isinstance(command, Create) else None
         self._answer(error_event(error, event_id=command.event_id, stream_id=lane))
 
-    def _answer(self, event: dict[str, Any]) -> None:
+    def _answer(self, event: Mapping[str, object]) -> None:
         self._outbox.put(encode(event))
 
     async def _dispatch(self) -> None:
         while self._waiting:
             command = self._waiting.popleft()
             try:
-                await self._commands.obey(command)
+                if not self._has_lapsed:
+                    await self._commands.obey(command)
             except (RequestError, RetryLaterError) as error:
                 self._refuse(error, command)
             finally:

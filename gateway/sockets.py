@@ -1,16 +1,18 @@
 """Sockets: all sockets of this gateway, and the streams over HTTP, which are drained and watched in the same way.
 
 Owns what is done to many at once: the drain, which spreads its closes so that a fleet does not reconnect in one second,
-and the watch for readers that are too slow.
+and the watch for readers that are too slow, and for tokens that hold no more: one loop for thousands of connections.
 """
 
 import asyncio
 import random
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import structlog
 
 from andon.closecodes import CLOSE_CODES, CloseCode
+from gateway.auth.permit import Permit
 
 _log = structlog.get_logger(__name__)
 
@@ -21,6 +23,11 @@ _SPREAD: Final = 0.8  # of the drain's time; the rest is for the closing handsha
 class Open(Protocol):
     """A connection on which a client follows responses: a socket, or a stream over HTTP."""
 
+    @property
+    def permit(self) -> Permit | None:
+        """What the client was let in with; None: nobody looks whether that still holds."""
+        ...
+
     def close(self, code: CloseCode, reason: str) -> None:
         """End it after what is queued."""
         ...
@@ -29,12 +36,18 @@ class Open(Protocol):
         """End it if its reader is too far behind for too long."""
         ...
 
+    def lapse(self, reason: str) -> None:
+        """End it with 3000: its permit holds no more. It is a detach, and no stop."""
+        ...
+
 
 class Sockets:
     """The open connections, and whether another is taken."""
 
-    def __init__(self, *, slow_reader_s: float) -> None:
+    def __init__(self, *, slow_reader_s: float, lapsed: Callable[[Permit], str | None]) -> None:
         self._slow_reader_s = slow_reader_s
+        # Says why a permit holds no more; cheap enough to be asked for every connection at every look.
+        self._lapsed = lapsed
         self._sockets: set[Open] = set()
         self.is_draining = False
         self._left = asyncio.Event()
@@ -55,12 +68,14 @@ class Sockets:
         self._left.set()
 
     async def watch(self) -> None:
-        """Close readers that are too slow, for ever."""
+        """Close readers that are too slow, and those whose tokens hold no more, for ever."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_WATCH_EVERY_S)
             for socket in tuple(self._sockets):
                 socket.close_if_too_slow(loop.time(), self._slow_reader_s)
+                if socket.permit is not None and (reason := self._lapsed(socket.permit)) is not None:
+                    socket.lapse(reason)
 
     async def drain(self, within_s: float) -> None:
         """Close every socket with 1012, spread over the time; return when all are gone, or the time is over."""

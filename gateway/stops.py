@@ -7,17 +7,19 @@ ended; a failover that loses the mark but not this gateway does not lose the sto
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
 import structlog
 
+from andon.audit import Asker, Outcome, Role
 from andon.errors import StoreUnavailable
 from andon.frames import Batch
-from andon.ids import Principal, ResponseId, SessionTag, tag_of
+from andon.ids import ResponseId, SessionTag, tag_of
 from andon.replies import StopOutcome, StopReceipt
 from andon.store import Store
+from andon.trail import Ask, Trail
 from gateway.hub import Hub
 
 _log = structlog.get_logger(__name__)
@@ -26,12 +28,14 @@ _ASSERT_EVERY_S: Final = 1.0
 # Policy when full: the oldest is no longer asserted; its mark is durable, and the sweep and the worker's beat see it.
 _MOST_ASSERTED: Final = 50_000
 _REPEATS: Final = 3
+# Why a create is taken back that nobody can ask for again.
+CREATE_UNANSWERED: Final = "create_unanswered"
 
 
 class _Asserted(msgspec.Struct):
-    principal: Principal | None
-    by: str
-    reason: str | None
+    ask: Ask
+    # Not recorded yet, as far as is known: its outcome is still to be told to the audit.
+    is_open: bool = False
 
 
 class SettledWatch:
@@ -58,9 +62,12 @@ class SettledWatch:
 class Stops:
     """Stops that this gateway was asked for."""
 
-    def __init__(self, store: Store, hub: Hub, *, wait_s: float, on_settled: Callable[[SessionTag], None]) -> None:
+    def __init__(
+        self, store: Store, hub: Hub, trail: Trail, *, wait_s: float, on_settled: Callable[[SessionTag], None]
+    ) -> None:
         self._store = store
         self._hub = hub
+        self._trail = trail
         self._wait_s = wait_s
         # Told where a stop settled a job itself: a settlement record waits in that session's outbox.
         self._on_settled = on_settled
@@ -68,43 +75,66 @@ class Stops:
         self._asserted: dict[ResponseId, _Asserted] = {}
 
     async def stop(
-        self, response_ids: Iterable[ResponseId], principal: Principal | None, *, by: str, reason: str | None
+        self,
+        response_ids: Sequence[ResponseId],
+        asker: Asker,
+        *,
+        reason: str | None,
+        session: str | None = None,
+        ask: Ask | None = None,
     ) -> list[StopReceipt]:
         """Record stops, all at once. Raises StoreUnavailable if one could not be recorded; a repeat is safe.
 
+        `session`: where it was asked for a whole session. `ask`: these stops are part of one that the audit knows.
         Cancelling the wait is safe: a stop that was sent may take effect.
         """
-        receipts = await asyncio.gather(*(self._record(rid, principal, by, reason) for rid in response_ids))
+        if ask is None:
+            ask = self._trail.ask(asker, response_ids, reason=reason, session=session)
+            if not response_ids:
+                self._trail.conclude(ask, Outcome.NOTHING_LIVE)
+        receipts = await asyncio.gather(*(self._record(rid, ask) for rid in response_ids))
         for receipt in receipts:
             if receipt.settled is not None:
                 self._on_settled(tag_of(receipt.response_id))
             elif receipt.outcome is StopOutcome.RECORDED:
-                self._assert(receipt.response_id, _Asserted(principal, by, reason))
+                self._assert(receipt.response_id, _Asserted(ask))
+        self._trail.follow(ask, receipts)
         return list(receipts)
 
-    async def _record(
-        self, response_id: ResponseId, principal: Principal | None, by: str, reason: str | None
-    ) -> StopReceipt:
+    async def _record(self, response_id: ResponseId, ask: Ask) -> StopReceipt:
         """Run the stop script; once more if its answer was lost, for a repeat asserts the same stop."""
         for _ in range(_REPEATS - 1):
             with contextlib.suppress(StoreUnavailable):
-                return await self._store.stop(response_id, principal, by=by, reason=reason)
-        return await self._store.stop(response_id, principal, by=by, reason=reason)
+                return await self._send(response_id, ask)
+        return await self._send(response_id, ask)
 
-    async def leave(self, response_id: ResponseId, principal: Principal, *, reason: str) -> None:
+    async def _send(self, response_id: ResponseId, ask: Ask) -> StopReceipt:
+        return await self._store.stop(response_id, ask.asker.owner, by=ask.asker.by, reason=ask.reason)
+
+    async def leave(self, response_id: ResponseId, asker: Asker, *, reason: str) -> None:
         """Stop a response whose client left: nobody is there to be told, so what cannot be recorded now is later.
 
         Cancelling the wait is safe: a stop that was sent may take effect.
         """
+        ask = self._trail.ask(asker, [response_id], reason=reason)
         try:
-            await self.stop([response_id], principal, by=principal.subject, reason=reason)
+            await self.stop([response_id], asker, reason=reason, ask=ask)
         except StoreUnavailable as error:
             _log.warning("stop.recorded_later", response=response_id, error=str(error))
-            self._assert(response_id, _Asserted(principal, principal.subject, reason))
+            self._assert(response_id, _Asserted(ask, is_open=True))
 
-    def take_back(self, response_id: ResponseId, principal: Principal) -> None:
+    def take_back(self, response_id: ResponseId, asker: Asker) -> None:
         """Stop a response whose submit was never answered, if it turns out that it was accepted. Does not wait."""
-        self._assert(response_id, _Asserted(principal, "andon", "create_unanswered"))
+        andon = msgspec.structs.replace(asker, role=Role.ANDON)
+        # It concerns whoever created it, though it is Andon that takes it back.
+        tenant = None if asker.principal is None else asker.principal.tenant
+        ask = self._trail.ask(andon, [response_id], reason=CREATE_UNANSWERED, tenant=tenant)
+        self._assert(response_id, _Asserted(ask, is_open=True))
+
+    def saw_settled(self, response_ids: Iterable[ResponseId]) -> None:
+        """Take note that these need no further assertion."""
+        for response_id in response_ids:
+            self._asserted.pop(response_id, None)
 
     def _assert(self, response_id: ResponseId, asserted: _Asserted) -> None:
         self._asserted[response_id] = asserted
@@ -169,9 +199,12 @@ class Stops:
             asserted = dict(self._asserted)
             for response_id, stop in asserted.items():
                 try:
-                    receipt = await self._store.stop(response_id, stop.principal, by=stop.by, reason=stop.reason)
+                    receipt = await self._send(response_id, stop.ask)
                 except StoreUnavailable as error:
                     _log.warning("stop.assert_failed", error=str(error), pending=len(self._asserted))
                     break
+                if stop.is_open:
+                    self._trail.follow(stop.ask, [receipt])
+                    stop.is_open = False
                 if receipt.outcome is not StopOutcome.RECORDED or receipt.settled is not None:
                     self._asserted.pop(response_id, None)

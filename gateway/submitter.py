@@ -1,7 +1,9 @@
 """Submitter: the sure submit of a response, for the socket and for HTTP alike.
 
 Owns what is done when the answer to a submit is lost, when its key has created something before, and which error each
-refusal is. Guarantees: a response is accepted once, however often its submit had to be repeated.
+refusal is. Guarantees: a response is accepted once, however often its submit had to be repeated; nothing is accepted
+that has no place within the limits (`andon.places`), and what is not accepted keeps none. A repeat of what was
+accepted needs no place: it is not refused where the limits are reached.
 """
 
 from typing import Final
@@ -32,14 +34,36 @@ class Submitter:
         Raises RequestError or RetryLaterError where it was refused, StoreUnavailable where that is not known.
         Cancelling the wait is safe; the response may be accepted all the same.
         """
+        try:
+            await self._store.places.take(new.principal, new.response_id)
+        except OverloadedError:
+            known = await self._known(new)
+            if known is None:
+                raise
+            return known
+        submittal = await self._submit_until_known(new)
+        if submittal.tag not in _ACCEPTED or submittal.tag is Submitted.KNOWN:
+            await self._store.places.give_back(new.principal, new.response_id)
+        if submittal.tag not in _ACCEPTED:
+            raise self._refusal(submittal.tag)
+        return submittal
+
+    async def _known(self, new: Submission) -> Submittal | None:
+        """Return what this key has created before, if that is still there: following it takes up no room."""
+        submittal = await self._store.created_before(new)
+        if submittal is None or not await self._store.exists(submittal.response_id):
+            return None
+        if submittal.tag is Submitted.CONFLICT:
+            raise self._refusal(submittal.tag)
+        return submittal
+
+    async def _submit_until_known(self, new: Submission) -> Submittal:
         submittal = await self._submit_surely(new)
         if submittal.tag in {Submitted.KNOWN, Submitted.CONFLICT} and not await self._store.exists(
             submittal.response_id
         ):
             # What this key once created is kept no more: it is a new create.
             submittal = await self._submit_surely(new, instead_of=submittal.response_id)
-        if submittal.tag not in _ACCEPTED:
-            raise self._refusal(submittal.tag)
         return submittal
 
     async def _submit_surely(self, new: Submission, *, instead_of: ResponseId | None = None) -> Submittal:

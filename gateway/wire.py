@@ -15,6 +15,8 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 
+from andon.closecodes import CloseCode
+
 _KERNEL_BUFFER_BYTES: Final = 64 * 1024
 _WRITE_HIGH_BYTES: Final = 64 * 1024
 _WRITE_LOW_BYTES: Final = 16 * 1024
@@ -75,6 +77,25 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         except InvalidState as error:
             raise ClientDisconnected from error
         self.transport.write(b"".join(self.conn.data_to_send()))
+
+    def send_receive_event_to_app(self) -> None:
+        """Take a whole message; a text that is no UTF-8 ends its socket with 1007 (RFC 6455, section 8.1).
+
+        uvicorn logs an error with a traceback for it, which any client could fill a log with, and fails itself if the
+        client's close came right behind.
+        """
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            data = b"".join(self.frames)
+            try:
+                data.decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                if self.conn.close_sent is None:
+                    self.conn.send_close(CloseCode.INVALID_TEXT)
+                self.handle_parser_exception()
+                return
+            self.frames = [data]
+        super().send_receive_event_to_app()
 
     def keepalive_timeout(self) -> None:
         """Say why, then abort: a close would wait for what the client does not read."""

@@ -1,11 +1,14 @@
-"""The stacks that tests share: one a test process, started at first need."""
+"""The stacks that tests share, one a test process, started at first need; and the official clients of them."""
 
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 
 import pytest
 import pytest_asyncio
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
+from tests.node.node import Node, find
 from tests.stack.stack import Stack
 
 
@@ -44,3 +47,35 @@ def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Abstrac
         return Stack(tmp_path_factory.mktemp("own-stack"), gateways=gateways, workers=workers, env=env)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def node() -> Node:
+    """Lend the pinned Node with its npm packages; `make test` has installed them, else this does."""
+    return find()
+
+
+@pytest.fixture(scope="session")
+def tls() -> ssl.SSLContext:
+    """Make once what each client would make anew, and what goes unused on plain HTTP."""
+    return ssl.create_default_context()
+
+
+@pytest.fixture
+async def sdk(stack: Stack, tls: ssl.SSLContext) -> AsyncIterator[AsyncOpenAI]:
+    """Lend the official SDK, pointed at the first replica."""
+    async with (
+        DefaultAsyncHttpxClient(verify=tls) as http,
+        AsyncOpenAI(base_url=f"{stack.gateways[0].http}/v1", api_key="x", http_client=http) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+async def other_sdk(stack: Stack, tls: ssl.SSLContext) -> AsyncIterator[AsyncOpenAI]:
+    """Lend the official SDK, pointed at the second replica."""
+    async with (
+        DefaultAsyncHttpxClient(verify=tls) as http,
+        AsyncOpenAI(base_url=f"{stack.gateways[1].http}/v1", api_key="x", http_client=http) as client,
+    ):
+        yield client

@@ -12,14 +12,18 @@ from worker.service import serve
 
 
 def main() -> None:
-    """Run a worker until SIGTERM. Exits 0 after its drain, 1 with one line when it cannot start."""
+    """Run a worker until SIGTERM. Exits 0 after its drain, 1 with one line when it cannot start.
+
+    Exits 75, drained, when a source of one's own has worn it out.
+    """
     try:
         settings = load_settings()
         configure_logs(settings.log_level)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(settings))
+            code = runner.run(serve(settings))
     except StartError as error:
         sys.exit(f"andon worker: {error}")
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 Owns the rhythm: four renewals a lease. A beat is one lease script on the worker's slot plus one pipelined read of the
 marks of those jobs that were silent since the last one; a job that appends hears of its mark by the append's reply,
-so the cost of a beat does not grow with the number of busy jobs.
+so the cost of a beat does not grow with the number of busy jobs. After that comes one command that tells consoles what
+the runs have produced.
 """
 
 import asyncio
@@ -15,8 +16,9 @@ from typing import Final
 import structlog
 
 from andon.errors import StoreUnavailable
-from andon.ids import WorkerId
+from andon.ids import ResponseId, WorkerId
 from andon.lease import About, Leases
+from andon.progress import Progress
 from worker.roster import Roster
 from worker.switch import Switch
 
@@ -33,19 +35,27 @@ class Beat:
         worker_id: WorkerId,
         *,
         leases: Leases,
+        progress: Progress,
         lease_s: float,
         roster: Roster,
         switch: Switch,
         concurrency: int,
         is_draining: Callable[[], bool],
+        left_behind: Callable[[], int],
     ) -> None:
         self._worker_id = worker_id
         self._leases = leases
+        self._progress = progress
+        # Tokens of each run at the beat before, and the loop time of that beat.
+        self._told: dict[ResponseId, int] = {}
+        self._told_at = 0.0
+        self._lease_s = lease_s
         self._every_s = lease_s / RENEWALS_A_LEASE
         self._roster = roster
         self._switch = switch
         self._concurrency = concurrency
         self._is_draining = is_draining
+        self._left_behind = left_behind
 
     async def renew(self) -> bool:
         """Renew once; False if this id is dead for good. Raises StoreUnavailable."""
@@ -67,6 +77,20 @@ class Beat:
             now = asyncio.get_running_loop().time()
             silent = [scribe for scribe in self._roster if now - scribe.heard_at > self._every_s]
             self._roster.look_at(silent)
+            self._tell_progress(now)
+
+    def _tell_progress(self, now: float) -> None:
+        """Say what the runs have produced; nothing where nothing runs. A hint: no beat waits for it."""
+        tokens = {scribe.response_id: scribe.tokens_so_far for scribe in self._roster}
+        since_s = max(now - self._told_at, 0.001)
+        runs = {
+            response_id: (count, round((count - self._told.get(response_id, 0)) / since_s, 1))
+            for response_id, count in tokens.items()
+        }
+        self._told, self._told_at = tokens, now
+        if runs:
+            told = asyncio.ensure_future(self._progress.write(self._worker_id, runs, lease_s=self._lease_s))
+            told.add_done_callback(_note_untold)
 
     def _about(self) -> About:
         return About(
@@ -76,4 +100,10 @@ class Beat:
             concurrency=self._concurrency,
             draining=self._is_draining(),
             tasks=len(asyncio.all_tasks()),
+            left_behind=self._left_behind(),
         )
+
+
+def _note_untold(told: "asyncio.Future[None]") -> None:
+    if not told.cancelled() and (error := told.exception()) is not None:
+        _log.info("beat.progress_not_told", error=str(error))

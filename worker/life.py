@@ -18,11 +18,13 @@ from andon.hint import parse_hint
 from andon.ids import SessionTag, WorkerId, new_worker_id
 from andon.lease import Leases
 from andon.lifetime import background, task_group
+from andon.progress import Progress
 from andon.queue import Queue
 from andon.replies import Claimed
 from andon.rescue import Rescuer
 from andon.settings import Settings
 from andon.store import Store
+from andon.trail import Trail
 from worker.beat import RENEWALS_A_LEASE, Beat
 from worker.claimer import Claimer
 from worker.orphans import Orphans
@@ -53,6 +55,7 @@ class Life:
         shutdown: Shutdown,
         rescuer: Rescuer,
         on_settled: Callable[[SessionTag], None],
+        trail: Trail,
     ) -> None:
         self.worker_id: WorkerId = new_worker_id()
         self._database = database
@@ -61,6 +64,7 @@ class Life:
         self._shutdown = shutdown
         self._rescuer = rescuer
         self._on_settled = on_settled
+        self._trail = trail
         self._store = Store(database, settings)
         self._leases = Leases(database, lease_s=settings.lease_s)
         self._queue = Queue(database, reader, self.worker_id)
@@ -82,11 +86,13 @@ class Life:
             beat = Beat(
                 self.worker_id,
                 leases=self._leases,
+                progress=Progress(self._database),
                 lease_s=self._settings.lease_s,
                 roster=roster,
                 switch=switch,
                 concurrency=self._settings.worker_concurrency,
                 is_draining=lambda: self._shutdown.requested,
+                left_behind=lambda: self._source.left_behind,
             )
             claimer = Claimer(
                 self.worker_id,
@@ -106,7 +112,7 @@ class Life:
                 with switch.armed():
                     async with background(
                         claimer.adopt(every_s=self._settings.lease_s),
-                        Presence(self._store, roster).run(),
+                        Presence(self._store, roster, self._trail).run(),
                         self._orphans(roster).run(),
                     ):
                         await self._live(beat, claimer, roster)

@@ -11,23 +11,27 @@ from typing import Final
 
 import structlog
 
+from andon.audit import Asker, Door, Role
 from andon.errors import StoreUnavailable
 from andon.ids import ResponseId
 from andon.store import ABANDONED, Store, presence_ttl_s
+from andon.trail import Trail
 from worker.roster import Roster
 from worker.scribe import Scribe
 
 _log = structlog.get_logger(__name__)
 
 _LOOK_EVERY_S: Final = 1.0
+BY_WORKER: Final = Asker(None, Role.ANDON, Door.WORKER)
 
 
 class Presence:
     """Watches the presences of one life's runs."""
 
-    def __init__(self, store: Store, roster: Roster) -> None:
+    def __init__(self, store: Store, roster: Roster, trail: Trail) -> None:
         self._store = store
         self._roster = roster
+        self._trail = trail
         # Loop time at which each response's presence was first missing.
         self._missing_since: dict[ResponseId, float] = {}
 
@@ -64,7 +68,9 @@ class Presence:
             if now - since >= presence_ttl_s(scribe.job.abandon_s):
                 _log.info("run.is_abandoned", response=scribe.response_id)
                 # Through the mark, like every stop: the ending is decided in one place.
-                await self._store.stop(scribe.response_id, None, by="andon", reason=ABANDONED)
+                ask = self._trail.ask(BY_WORKER, [scribe.response_id], reason=ABANDONED)
+                receipt = await self._store.stop(scribe.response_id, None, by=BY_WORKER.by, reason=ABANDONED)
+                self._trail.follow(ask, [receipt])
         live = {scribe.response_id for scribe in self._roster}
         for response_id in self._missing_since.keys() - live:
             del self._missing_since[response_id]

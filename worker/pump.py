@@ -58,7 +58,7 @@ class Pump:
         self._finished = False
         # Whether a request was ever sent, or at least begun: it may have cost something.
         self.opened = False
-        # Unix seconds at which the upstream connection was seen closed.
+        # Unix seconds at which the upstream was seen closed; None too where it was left behind.
         self.closed_at: float | None = None
         self._force: asyncio.TimerHandle | None = None
         self._forced: asyncio.Task[None] | None = None
@@ -113,7 +113,7 @@ class Pump:
         finally:
             if self._force is not None:
                 self._force.cancel()
-            if self.opened:
+            if self.opened and not (self._stream is not None and self._stream.left_behind):
                 self.closed_at = time.time()
             if not self._stopping:
                 # A reader that ends by itself without a finish would leave the scribe waiting for ever.

@@ -21,15 +21,16 @@ import structlog
 from andon.errors import StoreUnavailable
 from andon.frames import decode, encode
 from andon.ids import ResponseId
-from andon.pieces import Cause, Failure, Finish, Piece
+from andon.pieces import Cause, Delta, Failure, Finish, Piece
 from andon.replies import Claimed, Outcome, Written
-from andon.response import Ending, Stop, settlement, terminal_frame
+from andon.response import DEADLINE_EXCEEDED, Ending, Stop, settlement, terminal_frame
 from andon.settings import Settings
 from andon.store import Store
 from andon.turns import Turn, with_context
 from andon.usage import Usage
 from worker.ending import ending_of, usage_of
 from worker.logbook import FIRST_OUTPUT_NUMBER, Logbook
+from worker.output_cap import OutputCap
 from worker.pump import Pump
 from worker.upstream.source import Source
 from worker.verdict import Abandoned, Drained, Failed, Finished, Loss, Stopped, Verdict
@@ -61,6 +62,10 @@ class Scribe:
             on_end=self._wake_up,
         )
         self._book = Logbook(job, most_bytes=settings.job_buffer_bytes)
+        # None where responses may have as many tokens as the model server gives.
+        self._cap = OutputCap(settings.max_output_tokens) if settings.max_output_tokens else None
+        # Pieces of text so far.
+        self._deltas = 0
         self._finish: Finish | None = None
         # Why this run ends; the first reason stays, except that a mark overrules all but a loss.
         self._verdict: Verdict | None = None
@@ -82,6 +87,12 @@ class Scribe:
     def loss(self) -> Loss | None:
         """Tell why the job is no longer this worker's to write, if it is not."""
         return self._verdict.loss if isinstance(self._verdict, Abandoned) else None
+
+    @property
+    def tokens_so_far(self) -> int:
+        """Count what the model has said: as its server tells, else a token a piece. For consoles."""
+        told = self._pump.usage_so_far
+        return self._deltas if told is None else int(told.get("output_tokens") or self._deltas)
 
     # ── what others say; none of these waits ─────────────────────────────────────────────────────────────────────
 
@@ -115,9 +126,15 @@ class Scribe:
                 self._finish = piece
             else:
                 self._book.backlog.add(piece)
+                self._deltas += isinstance(piece, Delta)
         if self._book.backlog.overfull:
             message = "The model wrote faster than the log could take it. Create the response again later."
             self._decide(Failed(Failure("server_error", Cause.OUTPUT_TOO_FAST, message)))
+        if self._finish is None and self._cap is not None and self._cap.is_exceeded(pieces, self._pump.usage_so_far):
+            # As the model server would have ended it, had it kept to the limit that it was given.
+            self._log.info("run.capped")
+            self._finish = Finish("incomplete", {}, None, incomplete_reason="max_output_tokens")
+            self._pump.stop()
         self._wake_up()
 
     # ── the run ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -125,7 +142,9 @@ class Scribe:
     async def run(self) -> None:
         """Run the job to its ending. See the module for what it guarantees."""
         loop = asyncio.get_running_loop()
-        timeout = loop.call_later(self._settings.max_run_s, self._run_timed_out)
+        timeouts = [loop.call_later(self._settings.max_run_s, self._run_timed_out)]
+        if self.job.left_s is not None:
+            timeouts.append(loop.call_later(self.job.left_s, self._deadline_passed))
         try:
             if (request := await self._resolved()) is not None:
                 self._request = request
@@ -135,7 +154,8 @@ class Scribe:
             await self._await_pump(verdict)
             await self._end()
         finally:
-            timeout.cancel()
+            for timeout in timeouts:
+                timeout.cancel()
             self._pump.stop()
             await self._pump.closed()
 
@@ -161,6 +181,9 @@ class Scribe:
             f"The response took longer than {self._settings.max_run_s:g} s. Ask for less, or raise ANDON_MAX_RUN_S."
         )
         self._decide(Failed(Failure("server_error", Cause.RUN_TIMEOUT, message)))
+
+    def _deadline_passed(self) -> None:
+        self._decide(Failed(DEADLINE_EXCEEDED))
 
     async def _write_events(self) -> Verdict:
         """Append what the pump brings until there is a verdict."""

@@ -5,43 +5,54 @@ Owns what outlives a worker id: the connections to Redis, the client of the mode
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from typing import Final, NoReturn
 
 import structlog
 
 from andon import usage
 from andon.database import Database
-from andon.errors import StartError, StoreUnavailable
+from andon.errors import StoreUnavailable
+from andon.ids import new_worker_id
 from andon.lifetime import background
 from andon.settings import Settings
 from andon.settlements import Shipper
 from andon.store import Store
 from andon.sweep import Sweep
+from andon.trail import Trail
 from worker.beat import RENEWALS_A_LEASE
 from worker.life import Life
 from worker.shutdown import Shutdown
 from worker.upstream.client import UpstreamClient
+from worker.upstream.own.function import find_function
+from worker.upstream.own.source import OwnSource
 from worker.upstream.source import OpenAISource, Source
 
 _log = structlog.get_logger(__name__)
 
 _START_TIMEOUT_S = 5.0
 _REBIRTH_BACKOFF_S = 0.2
+EXIT_CODE_WORN_OUT: Final = 75  # sysexits' EX_TEMPFAIL: it drained in order, and a fresh process should take its place
 
 
-async def serve(settings: Settings) -> None:
-    """Run a worker until it is told to end. Raises StartError if it cannot start."""
+async def serve(settings: Settings) -> int:
+    """Run a worker until it is told to end, and return its exit code. Raises StartError if it cannot start."""
     usage.warm()
     # A command that hangs must not cost the lease: several tries fit into it.
     timeout_s = min(settings.command_timeout_s, settings.lease_s / RENEWALS_A_LEASE)
     database = Database(settings.redis_url, timeout_s=timeout_s)
     reader = Database(settings.redis_url, timeout_s=timeout_s)
     with Shutdown().on_signals() as shutdown:
-        async with database.open(), reader.open(), open_source(settings) as source:
+        async with database.open(), reader.open(), open_source(settings, shutdown.request) as source:
             await database.wait_connected(_START_TIMEOUT_S)
-            shipper = Shipper(database)
-            sweep = Sweep(database, settings, store=Store(database, settings), shipper=shipper)
-            async with background(shipper.run(), sweep.run()):
+            store = Store(database, settings)
+            shipper = Shipper(database, store.places)
+            # One for the process, whose worker ids may change.
+            trail = Trail(store, process=new_worker_id())
+            sweep = Sweep(database, settings, store=store, shipper=shipper, trail=trail)
+            async with background(shipper.run(), sweep.run(), trail.run()):
                 while not shutdown.requested:
                     life = Life(
                         database=database,
@@ -51,9 +62,21 @@ async def serve(settings: Settings) -> None:
                         shutdown=shutdown,
                         rescuer=sweep.rescuer,
                         on_settled=shipper.note,
+                        trail=trail,
                     )
                     await _live(life)
-    _log.info("worker.ended")
+    worn_out = isinstance(source, OwnSource) and source.worn_out
+    _log.info("worker.ended", left_behind=source.left_behind)
+    if source.left_behind:
+        # The event loop would wait for ever for tasks that swallow their cancellation.
+        _end_process(EXIT_CODE_WORN_OUT if worn_out else 0)
+    return EXIT_CODE_WORN_OUT if worn_out else 0
+
+
+def _end_process(code: int) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 async def _live(life: Life) -> None:
@@ -65,13 +88,16 @@ async def _live(life: Life) -> None:
 
 
 @contextlib.asynccontextmanager
-async def open_source(settings: Settings) -> AsyncIterator[Source]:
-    """Open the model server's client. Raises StartError if its settings will never do."""
+async def open_source(settings: Settings, on_worn_out: Callable[[], None]) -> AsyncIterator[Source]:
+    """Open the model server's client, or find the function in its place. Raises StartError if it will never do.
+
+    `on_worn_out` is called when this process should give way to a fresh one.
+    """
     if settings.upstream_api not in {"responses", "chat"}:
-        raise StartError(
-            f"ANDON_UPSTREAM_API={settings.upstream_api}: a source of your own is not supported yet; "
-            "use `responses` or `chat`"
-        )
+        function = find_function(settings.upstream_api)
+        async with OwnSource(function, gap_s=settings.upstream_gap_s, on_worn_out=on_worn_out) as own:
+            yield own
+        return
     async with UpstreamClient(
         max_connections=settings.worker_concurrency + 8, read_timeout_s=settings.upstream_gap_s
     ) as client:

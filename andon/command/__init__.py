@@ -21,10 +21,14 @@ from andon.command.dev import EXAMPLES as DEV_EXAMPLES
 from andon.command.dev import dev
 from andon.command.gateway import EXAMPLES as GATEWAY_EXAMPLES
 from andon.command.gateway import gateway
+from andon.command.key import EXAMPLES as KEY_EXAMPLES
+from andon.command.key import key
 from andon.command.sim import EXAMPLES as SIM_EXAMPLES
 from andon.command.sim import sim
 from andon.command.stop import EXAMPLES as STOP_EXAMPLES
 from andon.command.stop import stop
+from andon.command.top import EXAMPLES as TOP_EXAMPLES
+from andon.command.top import top
 from andon.command.worker import EXAMPLES as WORKER_EXAMPLES
 from andon.command.worker import worker
 from andon.errors import AndonError
@@ -42,9 +46,11 @@ app = typer.Typer(
 app.command("dev", epilog=DEV_EXAMPLES)(dev)
 app.command("chat", epilog=CHAT_EXAMPLES)(chat)
 app.command("stop", epilog=STOP_EXAMPLES)(stop)
+app.command("top", epilog=TOP_EXAMPLES)(top)
 app.command("demo", epilog=DEMO_EXAMPLES)(demo)
 app.command("gateway", epilog=GATEWAY_EXAMPLES)(gateway)
 app.command("worker", epilog=WORKER_EXAMPLES)(worker)
+app.command("key", epilog=KEY_EXAMPLES)(key)
 app.command("sim", epilog=SIM_EXAMPLES)(sim)
 
 

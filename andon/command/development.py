@@ -55,8 +55,10 @@ def _next_steps(stack: Stack) -> list[str]:
     at_first = "" if first == DEFAULT_URL else f" --url {first}"
     model = "sim" if stack.sim_url else "gpt-5.4-mini"
     return [
+        f"{stack.gateways[0]}/   # a chat page, and /console for operators",
         f"andon chat 'Tell me a story'{at_first}   # Ctrl-C is the stop",
         f"andon stop RESPONSE_ID --url {second}   # from the other replica",
+        f"andon top --url {first}   # what is live",
         "andon demo   # what a stop saves, on a stack of its own",
         "",
         "from openai import AsyncOpenAI  # the official SDK, unchanged",

@@ -120,6 +120,7 @@ def _url(host: str, port: int) -> str:
 async def _start(stack: Stack, home: Home, options: StackOptions, ports: tuple[int, int, int]) -> None:
     port_a, port_b, sim_port = ports
     supervisor, shared = stack.supervisor, _environment(stack.redis_url)
+    pages = {"ANDON_CHAT_PAGE": "true", "ANDON_REPLICAS": ",".join(stack.gateways), **_model_of(stack), **shared}
     # Read here too: a bad setting is one line before anything has started, and the drain bounds the end.
     grace_s = load_settings(shared).drain_s + _GRACE_MARGIN_S
     await supervisor.start(_valkey(home, shared))
@@ -141,7 +142,7 @@ async def _start(stack: Stack, home: Home, options: StackOptions, ports: tuple[i
             Program(
                 f"gateway-{letter}",
                 (*_python(home), "-m", "gateway", "--host", options.host, "--port", str(port)),
-                shared,
+                pages,
                 probe=_answering(f"{url}/readyz"),
                 grace_s=grace_s,
             )
@@ -149,6 +150,10 @@ async def _start(stack: Stack, home: Home, options: StackOptions, ports: tuple[i
         )
     )
     await supervisor.ready()
+
+
+def _model_of(stack: Stack) -> dict[str, str]:
+    return {"ANDON_CHAT_MODEL": "sim"} if stack.sim_url is not None else {}
 
 
 def _environment(redis_url: str) -> dict[str, str]:

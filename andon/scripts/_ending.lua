@@ -122,3 +122,16 @@ local function failed_state(f, error_json)
   return ',"status":"failed","error":' .. error_json .. ',"incomplete_details":null,"output":[],"usage":'
     .. unclaimed_usage(f) .. '}'
 end
+
+-- Seconds until a job's deadline, as text: 0 or less once it is over, '' where it has none.
+local function seconds_left(f)
+  if not f.deadline_at then return '' end
+  return string.format('%.6f', f.deadline_at - now())
+end
+
+-- Why a job that nobody has claimed has waited for too long, as the error of its ending; nil while it has not. A job
+-- that waits for its lane has its deadline alone.
+local function overdue(f, queue_ttl_s, queue_error, deadline_error)
+  if f.deadline_at and tonumber(seconds_left(f)) <= 0 then return deadline_error end
+  if f.state == 'queued' and now() - f.queued_at > tonumber(queue_ttl_s) then return queue_error end
+end

@@ -2,12 +2,14 @@
 -- Purpose: make one worker the owner of a queued job, under a new generation.
 -- Atomicity: one state change; `response.in_progress` is logged by the first claim only and published last.
 --   A repeat by the same owner answers the same, so the caller may retry after a lost reply.
---   A marked job is refused and settled here; so is one that waited longer than the queue's time to live.
+--   A marked job is refused and settled here; so is one that waited longer than the queue's time to live, or whose
+--   deadline is over.
 -- KEYS: 1 job, 2 log, 3 live, 4 lanes, 5 outbox, 6 turn.
 -- ARGV: 1 response id, 2 worker id, 3 live time to live (ms), 4 log time to live (ms), 5 outbox time to live (ms),
---   6 queue time to live (s), 7 the error of a queue time-out (JSON), 8 event channel, 9 turn's time to live (ms).
+--   6 queue time to live (s), 7 the error of a queue time-out (JSON), 8 event channel, 9 turn's time to live (ms),
+--   10 the error of a deadline (JSON).
 -- Returns: {'claimed', generation, length of the log, request, envelope, base, record, claims before this one,
---   ids of the turns before (JSON), abandoned after (s)}
+--   ids of the turns before (JSON), abandoned after (s), seconds until the deadline ('': none)}
 --   | {'gone'} | {'waiting'} | {'taken', owner} | {'ended'} | {'stopped', next of lane} | {'expired', next of lane}.
 
 --@include _ending
@@ -25,9 +27,8 @@ if f.state == 'queued' then
   if f.stop_at then
     return {'stopped', end_unclaimed(k, f, rid, 'cancelled', cancelled_state(f), ttl, ARGV[8])}
   end
-  if tonumber(now()) - tonumber(f.queued_at) > tonumber(ARGV[6]) then
-    return {'expired', end_unclaimed(k, f, rid, 'failed', failed_state(f, ARGV[7]), ttl, ARGV[8])}
-  end
+  local late = overdue(f, ARGV[6], ARGV[7], ARGV[10])
+  if late then return {'expired', end_unclaimed(k, f, rid, 'failed', failed_state(f, late), ttl, ARGV[8])} end
   f.gen = tostring(redis.call('HINCRBY', k.job, 'gen', 1))
   redis.call('HSET', k.job, 'state', 'running', 'owner', worker, 'claimed_at', now())
   redis.call('PEXPIRE', k.job, ARGV[3])
@@ -40,4 +41,5 @@ if length == 1 then
   length = 2
   publish(ARGV[8], rid, 1, {frame}, false)
 end
-return {'claimed', f.gen, length, f.request, f.envelope, f.base, f.record, f.gen - 1, f.chain, f.abandon_s}
+return {'claimed', f.gen, length, f.request, f.envelope, f.base, f.record, f.gen - 1, f.chain, f.abandon_s,
+  seconds_left(f)}

@@ -3,7 +3,7 @@
 -- Atomicity: checks first; the mark is set once (the first stop's words stay), the publish is last. A repeat asserts
 --   the same stop again. Runs at maxmemory too: a stop frees memory and money.
 -- KEYS: 1 job, 2 log, 3 live, 4 lanes, 5 outbox, 6 turn.
--- ARGV: 1 response id, 2 tenant and 3 subject of the owner ('' each: any, for an operator), 4 by (JSON), 5 reason
+-- ARGV: 1 response id, 2 tenant and 3 subject of the owner ('' each: any, for operators), 4 by (JSON), 5 reason
 --   (JSON), 6 log time to live (ms), 7 outbox time to live (ms), 8 event channel,
 --   9 turn's time to live (ms).
 -- Returns: {'unknown'} | {'already_ended', status} | {'recorded', mark's time, acked, upstream closed, settled, state,
@@ -16,7 +16,8 @@ local k = {job = KEYS[1], log = KEYS[2], live = KEYS[3], lanes = KEYS[4], outbox
 local ttl = {log = ARGV[6], outbox = ARGV[7], turn = ARGV[9]}
 local f = read_job(k.job)
 if not f.state then return {'unknown'} end
-if ARGV[2] ~= '' and (f.tenant ~= ARGV[2] or f.subject ~= ARGV[3]) then return {'unknown'} end
+if ARGV[2] ~= '' and f.tenant ~= ARGV[2] then return {'unknown'} end
+if ARGV[3] ~= '' and f.subject ~= ARGV[3] then return {'unknown'} end
 if f.state == 'ended' then return {'already_ended', f.status} end
 
 if not f.stop_at then

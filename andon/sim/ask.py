@@ -109,7 +109,7 @@ def ask(body: dict[str, Any], api: Api, options: SimOptions) -> Ask:
     # A fault strikes after some tokens, so there has to be one.
     least = 0 if found.ending is Ending.WHOLE else 1
     natural = max(least, _number(meta, "sim_tokens", int, options.tokens))
-    limit = _limit(body, api)
+    limit = _limit(body, api) if found.keeps_limit else None
     length = natural if limit is None else min(natural, limit)
     stream_options = body.get("stream_options") or {}
     include_usage = stream_options.get("include_usage") is True

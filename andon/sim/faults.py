@@ -61,6 +61,8 @@ class Behaviour(msgspec.Struct, frozen=True):
     rate: float | None = None
     # Tokens that fall due at the same instant, and so leave in one write.
     burst: int = 1
+    # Whether it keeps to the request's limit of tokens.
+    keeps_limit: bool = True
 
 
 def _status(status: int, about: str) -> Behaviour:
@@ -105,6 +107,7 @@ MODELS: dict[str, Behaviour] = {
     "sim-fat": Behaviour(about="tokens of 10 KiB", voice=Voice.FAT),
     "sim-unicode": Behaviour(about="multi-byte text, its characters cut across TCP writes", voice=Voice.WIDE),
     "sim-bare": Behaviour(about="without the fields third-party servers leave out", voice=Voice.BARE),
+    "sim-unlimited": Behaviour(about="plain text, whatever limit of tokens was asked for", keeps_limit=False),
     "sim-multi": Behaviour(about="two messages, one after the other; Chat: plain", voice=Voice.MULTI),
 }  # fmt: skip
 

@@ -12,10 +12,11 @@ from typing import Final
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from andon.audit import Asker
 from andon.errors import RetryLaterError
-from andon.ids import Principal
 from andon.settings import Settings
 from andon.store import Store
+from gateway.auth.permit import Permit
 from gateway.http.create_request import CreateRequest, OnDisconnect
 from gateway.http.creator import Accepted
 from gateway.http.departure import while_there
@@ -47,29 +48,32 @@ class Answering:
         if self._sockets.is_draining:
             raise restarting()
 
-    def stream(self, accepted: Accepted, writer: Writer, *, starting_after: int = -1) -> EventStream:
+    def stream(self, accepted: Accepted, permit: Permit, writer: Writer, *, starting_after: int = -1) -> EventStream:
         """Stream the events to whoever only looks on: it stops nothing by leaving."""
-        return self._stream(accepted, writer, _nothing, starting_after)
+        return self._stream(accepted, permit, writer, _nothing, starting_after)
 
-    def stream_own(self, asked: CreateRequest, accepted: Accepted, principal: Principal, writer: Writer) -> EventStream:
-        """Stream the events to the client that created the response."""
-        return self._stream(accepted, writer, self._on_left(asked, accepted, principal), -1)
+    def stream_own(
+        self, asked: CreateRequest, accepted: Accepted, permit: Permit, leaver: Asker, writer: Writer
+    ) -> EventStream:
+        """Stream the events to the client that created the response. `leaver`: who stops it by leaving."""
+        return self._stream(accepted, permit, writer, self._on_left(asked, accepted, leaver), -1)
 
     async def wait_own(
         self,
         request: Request,
         asked: CreateRequest,
         accepted: Accepted,
-        principal: Principal,
+        leaver: Asker,
         write: Callable[[bytes], Response],
     ) -> Response:
         """Wait for the end on behalf of the client that created it; answer what `write` makes of the last event."""
-        follower = self._follower(accepted, -1)
+        # Without its permit: a token that expires while its request waits for the end takes nothing from it.
+        follower = self._follower(accepted, None, -1)
         try:
             with self.waits.waiting(follower):
                 last = await while_there(request.receive, _last_frame(follower))
         except ClientDisconnect:
-            await self._on_left(asked, accepted, principal)()
+            await self._on_left(asked, accepted, leaver)()
             return nobody_reads()
         headers: dict[str, str] = {RESPONSE_HEADER: accepted.response_id}
         error = early_end(follower)
@@ -82,25 +86,31 @@ class Answering:
             headers["x-should-retry"] = "false"
         return refusal(error, headers)
 
-    def _on_left(self, asked: CreateRequest, accepted: Accepted, principal: Principal) -> Callable[[], Awaitable[None]]:
+    def _on_left(self, asked: CreateRequest, accepted: Accepted, leaver: Asker) -> Callable[[], Awaitable[None]]:
         if asked.on_disconnect is OnDisconnect.DETACH:
             return _nothing
-        return partial(self._stops.leave, accepted.response_id, principal, reason=DISCONNECTED)
+        return partial(self._stops.leave, accepted.response_id, leaver, reason=DISCONNECTED)
 
     def _stream(
-        self, accepted: Accepted, writer: Writer, on_left: Callable[[], Awaitable[None]], starting_after: int
+        self,
+        accepted: Accepted,
+        permit: Permit,
+        writer: Writer,
+        on_left: Callable[[], Awaitable[None]],
+        starting_after: int,
     ) -> EventStream:
         return EventStream(
-            self._follower(accepted, starting_after),
+            self._follower(accepted, permit, starting_after),
             writer,
             sockets=self._sockets,
             keepalive_s=self._settings.sse_keepalive_s,
             on_left=on_left,
         )
 
-    def _follower(self, accepted: Accepted, starting_after: int) -> Follower:
+    def _follower(self, accepted: Accepted, permit: Permit | None, starting_after: int) -> Follower:
         return Follower(
             accepted.response_id,
+            permit=permit,
             starting_after=starting_after,
             abandon_s=accepted.abandon_s,
             store=self._store,

@@ -7,21 +7,44 @@ every refusal names the member, the query parameter or the header, and the remed
 import hashlib
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
+from andon.create_body import check_create_body
 from andon.errors import RequestError
 from andon.ids import SessionName, new_session_name
-from andon.protocol import EVENT_ID_MAX_CHARS, Create, abandon_s, check_create_body, session_name
+from andon.member import Member
+from andon.protocol import (
+    ABANDON_S,
+    DEADLINE_S,
+    EVENT_ID_MAX_CHARS,
+    SESSION,
+    Create,
+    abandon_s,
+    deadline_s,
+    session_name,
+)
 
 # Members that are for the gateway: how the answer comes, not what is asked of the model.
-_OF_THE_DOOR: Final = frozenset({"stream", "background", "on_disconnect", "abandon_s"})
-_KEY_HEADER: Final = "Idempotency-Key"
+_OF_THE_DOOR: Final = frozenset({"stream", "background", "on_disconnect", ABANDON_S.name, DEADLINE_S.name})
 _KEY_MAX_CHARS: Final = 255
+KEY: Final = Member[str](
+    "Idempotency-Key",
+    Annotated[str, Meta(min_length=1, max_length=_KEY_MAX_CHARS)],
+    f"1 to {_KEY_MAX_CHARS} characters",
+    "The same key with the same body, in the same session or without one, follows the same response.",
+    "invalid_value",
+)
 # Longer than any event id of a socket, so that none is like a key. Only a digest of it is kept.
-_KEY_PREFIX: Final = _KEY_HEADER.ljust(EVENT_ID_MAX_CHARS + 1)
+_KEY_PREFIX: Final = KEY.name.ljust(EVENT_ID_MAX_CHARS + 1)
 _SESSION_HEADER: Final = "X-Andon-Session"
+SESSION_HEADER: Final = msgspec.structs.replace(
+    SESSION,
+    name=_SESSION_HEADER,
+    meaning="The session; if neither this nor the query names it, that of `previous_response_id`, else a new one.",
+)
 
 
 class OnDisconnect(StrEnum):
@@ -29,6 +52,19 @@ class OnDisconnect(StrEnum):
 
     STOP = "stop"
     DETACH = "detach"
+
+
+ON_DISCONNECT: Final = Member[OnDisconnect](
+    "on_disconnect",
+    OnDisconnect,
+    "`stop` or `detach`",
+    "What closing the connection before the response has ended does. Default: `stop`; with `background`, `detach`.",
+    "invalid_value",
+)
+# What a create over HTTP takes beside its body.
+CREATE_QUERY: Final = (SESSION,)
+CREATE_HEADERS: Final = (SESSION_HEADER, KEY)
+CREATE_MEMBERS: Final = (ON_DISCONNECT, ABANDON_S, DEADLINE_S)
 
 
 class CreateRequest(msgspec.Struct, frozen=True):
@@ -55,6 +91,7 @@ def parse_create(body: dict[str, Any], query: Mapping[str, str], headers: Mappin
         event_id=None if key is None else _KEY_PREFIX + key,
         # Nobody is expected to wait for a response in the background.
         abandon_s=0.0 if is_background and body.get("abandon_s") is None else abandon_s(body),
+        deadline_s=deadline_s(body),
         is_background=is_background,
     )
     return CreateRequest(
@@ -67,22 +104,14 @@ def parse_create(body: dict[str, Any], query: Mapping[str, str], headers: Mappin
 
 
 def _on_disconnect(body: dict[str, Any], is_background: bool) -> OnDisconnect:
-    value = body.get("on_disconnect")
-    if value is None:
+    given = ON_DISCONNECT.read(body)
+    if given is None:
         return OnDisconnect.DETACH if is_background else OnDisconnect.STOP
-    try:
-        return OnDisconnect(value)
-    except ValueError as error:
-        message = "`on_disconnect`: expected `stop` or `detach`."
-        raise RequestError("invalid_value", message, param="on_disconnect") from error
+    return given
 
 
 def _idempotency_key(headers: Mapping[str, str]) -> str | None:
-    key = headers.get(_KEY_HEADER)
-    if key is not None and not 0 < len(key) <= _KEY_MAX_CHARS:
-        message = f"`{_KEY_HEADER}`: expected 1 to {_KEY_MAX_CHARS} characters."
-        raise RequestError("invalid_value", message, param=_KEY_HEADER)
-    return key
+    return KEY.read(headers)
 
 
 def _session(query: Mapping[str, str], headers: Mapping[str, str]) -> SessionName | None:

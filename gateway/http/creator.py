@@ -6,6 +6,7 @@ returns was accepted; where that is not known and nobody can ask for it again, i
 
 import msgspec
 
+from andon.audit import Asker
 from andon.errors import RetryLaterError, StoreUnavailable
 from andon.ids import (
     Principal,
@@ -19,6 +20,7 @@ from andon.ids import (
 from andon.replies import Submitted
 from andon.settings import Settings
 from andon.store import Store
+from gateway.bounds import check_bounds
 from gateway.creation import submission, turns_before
 from gateway.http.create_request import CreateRequest
 from gateway.stops import Stops
@@ -41,11 +43,12 @@ class Creator:
         self._settings = settings
         self._submitter = Submitter(store, key_name="Idempotency-Key")
 
-    async def create(self, asked: CreateRequest, principal: Principal) -> Accepted:
+    async def create(self, asked: CreateRequest, principal: Principal, asker: Asker) -> Accepted:
         """Submit. Raises RequestError or RetryLaterError.
 
         It is not to be cancelled because the client left: then nobody would know whether there is something to stop.
         """
+        check_bounds(asked.create, self._settings)
         session = await self._session(asked, principal)
         tag = session_tag(principal, session)
         create = asked.create
@@ -56,13 +59,13 @@ class Creator:
             session=session,
             socket_id=None,
             chain=await turns_before(create, tag, self._store),
-            abandon_s=self._settings.abandon_s,
+            settings=self._settings,
         )
         try:
             submittal = await self._submitter.submit(new)
         except StoreUnavailable:
             if create.event_id is None:
-                self._stops.take_back(new.response_id, principal)
+                self._stops.take_back(new.response_id, asker)
             raise
         if submittal.tag is not Submitted.KNOWN:
             return Accepted(new.response_id, new.abandon_s)

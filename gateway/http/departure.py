@@ -30,5 +30,6 @@ async def while_there(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
 
 
 async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
+    # Whatever else a client sends while something is done for it is for nobody.
+    while (await receive())["type"] not in {"http.disconnect", "websocket.disconnect"}:
         pass

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from andon.closecodes import CloseCode
-from andon.errors import GoneError, RetryLaterError, ToldError, stream_error
+from andon.errors import GoneError, RestartingError, RetryLaterError, ToldError, UnauthorizedError, stream_error
 from andon.frames import encode
 from andon.ids import ResponseId
 from gateway.http.departure import while_there
@@ -80,8 +80,13 @@ class EventStream(Response):
         self._keepalive_s = keepalive_s
         self._on_left = on_left
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  ASGI's signature
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the response ends, the client leaves, or this replica wants the connection ended."""
+        if scope["method"] == "HEAD":
+            # It would follow the response to its end only to have every event thrown away.
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await send({"type": "http.response.body"})
+            return
         self._sockets.add(self._follower)
         try:
             await while_there(receive, self._stream(send))
@@ -120,10 +125,13 @@ def early_end(follower: Follower) -> ToldError | None:
             return None
         case CloseCode.RESTARTING:
             message = f"This replica restarts; the response goes on. Follow it with {where} on any other."
-            return RetryLaterError("restarting", message)
+            return RestartingError(message)
         case CloseCode.TOO_SLOW:
             message = f"The stream was read too slowly for too long; the response goes on. Follow it with {where}."
             return RetryLaterError("too_slow", message)
+        case CloseCode.UNAUTHORIZED:
+            message = f"The token holds no more; the response goes on. Follow it with {where} and a new token."
+            return UnauthorizedError(follower.reason, message)
         case _ if follower.reason == JOB_LOST:
             return GoneError(JOB_LOST, "Redis lost this response; it has no ending. Create it again.")
         case _:

@@ -18,6 +18,7 @@ from andon.ids import ResponseId, tag_of
 from andon.lifetime import Spawned
 from andon.store import Store
 from gateway.attachment import Attachment
+from gateway.auth.permit import Permit
 from gateway.hub import Hub
 from gateway.outbox import Outbox
 
@@ -34,6 +35,7 @@ class Follower:
         self,
         response_id: ResponseId,
         *,
+        permit: Permit | None,
         starting_after: int,
         abandon_s: float,
         store: Store,
@@ -41,6 +43,8 @@ class Follower:
         most_bytes: int,
     ) -> None:
         self.response_id = response_id
+        # What its client was let in with; None: nobody looks whether that still holds.
+        self.permit = permit
         # Sequence number of the event that was delivered last.
         self.delivered = starting_after
         self._hub = hub
@@ -118,6 +122,10 @@ class Follower:
     def close(self, code: CloseCode, reason: str) -> None:
         """End the following after what is queued."""
         self._outbox.close(code, reason)
+
+    def lapse(self, reason: str) -> None:
+        """End the following: what its client was let in with holds no more."""
+        self.close(CloseCode.UNAUTHORIZED, reason)
 
     def close_if_too_slow(self, now: float, slow_reader_s: float) -> None:
         """End the following of a reader that is too far behind for too long; it can retrieve."""

@@ -12,7 +12,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from andon.errors import GoneError, RequestError, RetryLaterError, ToldError, TooLargeError, error_body
+from andon.errors import (
+    ForbiddenError,
+    GoneError,
+    RequestError,
+    RestartingError,
+    RetryLaterError,
+    ToldError,
+    TooLargeError,
+    UnauthorizedError,
+    error_body,
+)
 from andon.frames import encode
 
 # The client closed the connection: nobody reads this. The number is nginx's; it never goes out.
@@ -21,12 +31,22 @@ _CLIENT_CLOSED = 499
 
 def refusal(error: ToldError, headers: dict[str, str] | None = None) -> Response:
     """Answer with an error."""
-    told = dict(headers or {})
+    told = {**(headers or {}), **refusal_headers(error)}
+    return Response(encode(error_body(error)), int(error.status), told, "application/json")
+
+
+def refusal_headers(error: ToldError) -> dict[str, str]:
+    """Return the headers that say what to do about an error."""
+    told = {}
     if isinstance(error, RetryLaterError):
         told["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     if isinstance(error, TooLargeError):
         told["Connection"] = "close"  # the rest of the body is not read
-    return Response(encode(error_body(error)), int(error.status), told, "application/json")
+    if isinstance(error, UnauthorizedError | ForbiddenError):
+        # RFC 6750, section 3: without a token, no more than the scheme is said.
+        is_bad_token = error.code == "invalid_token"
+        told["WWW-Authenticate"] = 'Bearer error="invalid_token"' if is_bad_token else "Bearer"
+    return told
 
 
 def nobody_reads() -> Response:
@@ -36,7 +56,7 @@ def nobody_reads() -> Response:
 
 def restarting() -> RetryLaterError:
     """Say that this replica takes nothing new."""
-    return RetryLaterError("restarting", "This replica restarts. Send the request again; another one takes it.")
+    return RestartingError("This replica restarts. Send the request again; another one takes it.")
 
 
 async def _told(_: Request, error: Exception) -> Response:

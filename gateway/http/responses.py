@@ -5,16 +5,24 @@ Owns what each request does. Does not own creating (`creator`), the streaming of
 """
 
 from operator import itemgetter
-from typing import Any, Final
+from typing import Final, Literal
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
+from andon.audit import Asker, Door
+from andon.create_body import SOMETHING_ASKED, CreateBody
 from andon.errors import RequestError
+from andon.events import LiveList, LiveResponse, ResponseObject, StopsAnswer
 from andon.frames import decode, encode
 from andon.ids import Principal, ResponseId, session_tag
+from andon.member import Member
 from andon.protocol import (
+    REASON,
+    RESPONSE_ID,
+    SESSION,
+    STARTING_AFTER,
     reason_of,
     required_response_id,
     response_not_found,
@@ -25,16 +33,30 @@ from andon.protocol import (
 from andon.replies import JobView, StopOutcome, StopReceipt
 from andon.settings import Settings
 from andon.store import Store
+from gateway.asking import asker_of
+from gateway.contract.operation import Answer, OperationRoute, operation
 from gateway.http.answering import Answering
 from gateway.http.body import read_object
-from gateway.http.caller import principal_of
-from gateway.http.create_request import parse_create
+from gateway.http.caller import permit_of, principal_of
+from gateway.http.create_request import CREATE_HEADERS, CREATE_MEMBERS, CREATE_QUERY, parse_create
 from gateway.http.creator import Accepted, Creator
 from gateway.http.event_stream import RESPONSE_HEADER, EventStream, ResponseEvents, event_stream_headers
 from gateway.http.snapshot import final_response, snapshot
 from gateway.stops import Stops
 
 _SWITCHES: Final = {"true": True, "1": True, "false": False, "0": False}
+_STREAM: Final = Member[str](
+    "stream",
+    Literal["true", "1", "false", "0"],
+    "`true` or `false`",
+    "The events instead of the Response: from the log, then live.",
+    "invalid_value",
+)
+_ANY_SESSION: Final = msgspec.structs.replace(SESSION, meaning="The session's name.", is_required=True)
+_RESPONSE: Final = Answer("The Response.", ResponseObject, has_response_id=True)
+_RESPONSE_OR_EVENTS: Final = Answer(
+    "The Response, or its events.", ResponseObject, is_stream=True, has_response_id=True
+)
 
 
 class ResponsesDoor:
@@ -49,38 +71,63 @@ class ResponsesDoor:
         self._answering = answering
         self._settings = settings
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[OperationRoute]:
         """List the routes."""
         return [
-            Route("/v1/responses", self.create, methods=["POST"]),
-            Route("/v1/responses", self.live, methods=["GET"]),
-            Route("/v1/responses/{response_id}", self.retrieve, methods=["GET"]),
-            Route("/v1/responses/{response_id}/cancel", self.cancel, methods=["POST"]),
-            Route("/v1/sessions/{session:path}/stop", self.stop_session, methods=["POST"]),
-        ]
+            operation(
+                "POST", "/v1/responses", self.create, "createResponse", "Start a response.",
+                answers={200: _RESPONSE_OR_EVENTS}, refusals=(400, 404, 409, 413, 429),
+                query=CREATE_QUERY, headers=CREATE_HEADERS,
+                body=CREATE_MEMBERS, body_type=CreateBody, body_rules=(SOMETHING_ASKED,),
+            ),
+            operation(
+                "GET", "/v1/responses", self.live, "listLiveResponses", "List what is live in a session.",
+                answers={200: Answer("What is live.", LiveList)}, refusals=(400,), query=(_ANY_SESSION,),
+            ),
+            operation(
+                "GET", "/v1/responses/{response_id}", self.retrieve, "retrieveResponse",
+                "Read a response as it stands, or follow its events.",
+                answers={200: _RESPONSE_OR_EVENTS}, refusals=(400, 404),
+                path_members=(RESPONSE_ID,), query=(_STREAM, STARTING_AFTER),
+            ),
+            operation(
+                "POST", "/v1/responses/{response_id}/cancel", self.cancel, "cancelResponse",
+                "Stop a response; idempotent.",
+                answers={200: _RESPONSE}, refusals=(400, 404, 413), path_members=(RESPONSE_ID,), body=(REASON,),
+            ),
+            operation(
+                "POST", "/v1/sessions/{session:path}/stop", self.stop_session, "stopSession",
+                "Stop whatever is live in a session.",
+                answers={200: Answer("How far the stops got.", StopsAnswer)}, refusals=(400, 413),
+                path_members=(_ANY_SESSION,), body=(REASON,),
+            ),
+        ]  # fmt: skip
 
     # ── create ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def create(self, request: Request) -> Response:
         """`POST /v1/responses`."""
         self._answering.check_taking()
+        permit = await permit_of(request)
+        principal = permit.principal
         body = await read_object(request, self._settings.max_frame_bytes)
         asked = parse_create(body, request.query_params, request.headers)
-        principal = await principal_of(request)
-        accepted = await self._creator.create(asked, principal)
+        accepted = await self._creator.create(asked, principal, asker_of(request, principal, Door.HTTP))
+        leaver = asker_of(request, principal, Door.DISCONNECT)
         if asked.is_stream:
-            return self._answering.stream_own(asked, accepted, principal, ResponseEvents())
+            return self._answering.stream_own(asked, accepted, permit, leaver, ResponseEvents())
         if asked.create.is_background:
             return await self._as_it_stands(await self._job(accepted.response_id, principal))
-        return await self._answering.wait_own(request, asked, accepted, principal, _final)
+        return await self._answering.wait_own(request, asked, accepted, leaver, _final)
 
     # ── look ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def retrieve(self, request: Request) -> Response:
         """`GET /v1/responses/{id}`: as it stands, or its events from `starting_after` on."""
-        principal = await principal_of(request)
+        permit = await permit_of(request)
+        principal = permit.principal
         job = await self._job(required_response_id(request.path_params["response_id"]), principal)
-        if not _is_on(request, "stream"):
+        if not _is_on(request, _STREAM):
             if job.last is None and job.abandon_s:
                 await self._store.present({job.response_id: job.abandon_s})  # whoever asks has not abandoned it
             return await self._as_it_stands(job)
@@ -91,14 +138,15 @@ class ResponsesDoor:
         if after >= 0 and not await self._store.log_slice(job.response_id, after, after):
             message = f"`starting_after`: this response has no event {after} yet. Give a number that it has sent."
             raise RequestError("invalid_value", message, param="starting_after")
-        return self._answering.stream(Accepted(job.response_id, job.abandon_s), ResponseEvents(), starting_after=after)
+        accepted = Accepted(job.response_id, job.abandon_s)
+        return self._answering.stream(accepted, permit, ResponseEvents(), starting_after=after)
 
     async def live(self, request: Request) -> Response:
         """`GET /v1/responses?session=`: what is live in a session."""
+        principal = await principal_of(request)
         if "session" not in request.query_params:
             message = "Give `session` to list its live responses, or upgrade to a WebSocket, or POST to create."
             raise RequestError("missing_required_parameter", message, param="session")
-        principal = await principal_of(request)
         tag = session_tag(principal, session_name(request.query_params["session"]))
         listed = []
         # One after another: each holds its whole request for a moment.
@@ -107,15 +155,17 @@ class ResponsesDoor:
             if job is not None and job.last is None and job.is_owned_by(principal):
                 listed.append(job)
         data = sorted(map(_row, listed), key=itemgetter("created_at"))
-        return Response(encode({"object": "list", "data": data, "has_more": False}), media_type="application/json")
+        answer: LiveList = {"object": "list", "data": data, "has_more": False}
+        return Response(encode(answer), media_type="application/json")
 
     # ── stop ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def cancel(self, request: Request) -> Response:
         """`POST /v1/responses/{id}/cancel`: the stop; then the Response as it stands."""
-        response_id = required_response_id(request.path_params["response_id"])
         principal = await principal_of(request)
-        (receipt,) = await self._stop([response_id], principal, await self._reason(request))
+        response_id = required_response_id(request.path_params["response_id"])
+        asker = asker_of(request, principal, Door.HTTP)
+        (receipt,) = await self._stop([response_id], asker, await self._reason(request))
         if receipt.outcome is StopOutcome.UNKNOWN:
             raise response_not_found(response_id)
         return await self._as_it_stands(await self._job(response_id, principal))
@@ -123,17 +173,19 @@ class ResponsesDoor:
     async def stop_session(self, request: Request) -> Response:
         """`POST /v1/sessions/{session}/stop`: the stop of whatever is live in a session."""
         principal = await principal_of(request)
-        tag = session_tag(principal, session_name(request.path_params["session"]))
-        receipts = await self._stop(await self._store.live(tag), principal, await self._reason(request))
+        session = session_name(request.path_params["session"])
+        live = await self._store.live(session_tag(principal, session))
+        asker = asker_of(request, principal, Door.HTTP)
+        receipts = await self._stop(live, asker, await self._reason(request), session)
         recorded = [receipt for receipt in receipts if receipt.outcome is StopOutcome.RECORDED]
         return Response(encode(stops_answer(recorded)), media_type="application/json")
 
     async def _stop(
-        self, response_ids: list[ResponseId], principal: Principal, reason: str | None
+        self, response_ids: list[ResponseId], asker: Asker, reason: str | None, session: str | None = None
     ) -> list[StopReceipt]:
         """Stop, and wait within the bound until all is settled."""
         async with self._stops.watch(response_ids) as watches:
-            receipts = await self._stops.stop(response_ids, principal, by=principal.subject, reason=reason)
+            receipts = await self._stops.stop(response_ids, asker, reason=reason, session=session)
             recorded = [receipt for receipt in receipts if receipt.outcome is StopOutcome.RECORDED]
             others = [receipt for receipt in receipts if receipt.outcome is not StopOutcome.RECORDED]
             return others + await self._stops.settled(recorded, watches)
@@ -145,7 +197,7 @@ class ResponsesDoor:
 
     async def _job(self, response_id: ResponseId, principal: Principal) -> JobView:
         job = await self._store.job(response_id)
-        if job is None or not job.is_owned_by(principal):
+        if job is None or not job.is_open_to(principal):
             raise response_not_found(response_id)
         return job
 
@@ -160,20 +212,16 @@ def _final(frame: bytes) -> Response:
     return Response(final_response(frame), media_type="application/json")
 
 
-def _is_on(request: Request, name: str) -> bool:
-    value = request.query_params.get(name, "false").lower()
-    if value not in _SWITCHES:
-        raise RequestError("invalid_value", f"`{name}`: expected `true` or `false`.", param=name)
-    return _SWITCHES[value]
+def _is_on(request: Request, switch: Member[str]) -> bool:
+    return _SWITCHES[switch.checked(request.query_params.get(switch.name, "false").lower())]
 
 
-def _row(job: JobView) -> dict[str, Any]:
+def _row(job: JobView) -> LiveResponse:
     base = decode(job.base + b"}")
-    status = "in_progress" if job.state == "running" else "queued"
     return {
         "id": job.response_id,
         "object": "response",
-        "status": status,
+        "status": "in_progress" if job.state == "running" else "queued",
         "created_at": base["created_at"],
         "model": base["model"],
         "background": base["background"],

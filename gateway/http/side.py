@@ -1,9 +1,8 @@
 """Side: the HTTP side of a gateway: its doors, and what they share."""
 
-from starlette.routing import Route
-
 from andon.settings import Settings
 from andon.store import Store
+from gateway.contract.operation import OperationRoute
 from gateway.http.answering import Answering
 from gateway.http.chat.door import ChatDoor
 from gateway.http.creator import Creator
@@ -25,6 +24,6 @@ class HttpSide:
         )
         self._chat = ChatDoor(creator=creator, answering=answering, settings=settings)
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[OperationRoute]:
         """List the routes."""
         return [*self._responses.routes(), *self._chat.routes()]

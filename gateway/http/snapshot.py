@@ -4,19 +4,24 @@ Owns the JSON of a response that is asked for without a stream. An ended one is 
 a live one is its base, its state and the output so far, folded from the log as the worker would fold it.
 """
 
-from typing import Any, Final
+from typing import Final, Literal
 
 import msgspec
 
+from andon.events import ResponseState
 from andon.frames import decode, encode
 from andon.output import OutputFold
 from andon.replies import JobView
-from andon.response import Status, stop_object
+from andon.response import stop_object
 from andon.store import Store
 from gateway.cursor import is_terminal
 
 _SLICE_FRAMES: Final = 512
-_STATUSES: Final = {"waiting": Status.QUEUED, "queued": Status.QUEUED, "running": Status.IN_PROGRESS}
+_STATUSES: Final[dict[str, Literal["queued", "in_progress"]]] = {
+    "waiting": "queued",
+    "queued": "queued",
+    "running": "in_progress",
+}
 
 
 class _Terminal(msgspec.Struct):
@@ -43,8 +48,8 @@ async def snapshot(store: Store, job: JobView) -> bytes | None:
     return encode(decode(job.base + b"}") | _state(job, fold))
 
 
-def _state(job: JobView, fold: OutputFold) -> dict[str, Any]:
-    state: dict[str, Any] = {
+def _state(job: JobView, fold: OutputFold) -> ResponseState:
+    state: ResponseState = {
         "status": _STATUSES[job.state],
         "error": None,
         "incomplete_details": None,

@@ -112,7 +112,8 @@ class Plant(Stack):
         await asyncio.to_thread(master.restart, keep_data=keep_data)
 
     async def kill_master(self) -> None:
-        """Kill a master, and leave it dead until its replica is the master; then it comes back as a replica."""
+        """Kill a master whose replica is in step, and leave it dead until that is the master; then it comes back."""
+        await asyncio.to_thread(self.servers.wait_whole)
         (master, *_) = await asyncio.to_thread(self.servers.masters)
         count = len(await asyncio.to_thread(self.servers.masters))
         await asyncio.to_thread(master.kill)

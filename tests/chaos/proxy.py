@@ -1,6 +1,6 @@
-"""Proxy: a bad network between one process and Redis.
+"""Proxy: a bad network between a process and Redis, or a browser and a gateway.
 
-Owns a TCP port in front of the server's Unix socket, and what happens to bytes on their way. Does not own when.
+Owns a TCP port in front of a Unix socket or another port, and what happens to bytes on their way. Does not own when.
 
 `hold` is a partition as TCP knows it: bytes wait, and arrive late, after the network has healed. `swallow` is a middle
 box that forgets a connection: bytes vanish, and the connection is reset when the network heals. Both know directions.
@@ -30,9 +30,10 @@ _NONE = Way(0)
 class Proxy:
     """Passes everything, until told otherwise."""
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path | int) -> None:
         self._target = target
-        self._port = 0
+        # Where it listens, once it is open.
+        self.port = 0
         self._held = _NONE
         self._swallowed = _NONE
         self._delay_s = 0.0
@@ -46,13 +47,13 @@ class Proxy:
     @property
     def url(self) -> str:
         """The address for ANDON_REDIS_URL."""
-        return f"redis://127.0.0.1:{self._port}/0"
+        return f"redis://127.0.0.1:{self.port}/0"
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[Self]:
         """Listen for as long as the block lasts."""
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self._port = server.sockets[0].getsockname()[1]
+        self.port = server.sockets[0].getsockname()[1]
         try:
             yield self
         finally:
@@ -104,7 +105,7 @@ class Proxy:
             return
         pair = [writer]
         try:
-            up_reader, up_writer = await asyncio.open_unix_connection(str(self._target))
+            up_reader, up_writer = await self._connect()
             pair.append(up_writer)
             self._writers.update(pair)
             async with asyncio.TaskGroup() as group:
@@ -117,6 +118,11 @@ class Proxy:
             self._tainted.difference_update(pair)
             for end in pair:
                 end.transport.abort()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(self._target, int):
+            return await asyncio.open_connection("127.0.0.1", self._target)
+        return await asyncio.open_unix_connection(str(self._target))
 
     async def _pass(
         self, way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pair: list[asyncio.StreamWriter]

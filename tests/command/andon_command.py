@@ -13,6 +13,7 @@ from threading import Thread
 import psutil
 
 from andon.command.ports import next_free
+from tests.stack.disclosure import disclosed, secrets_of
 
 WAIT_S = 30.0
 _FIRST_PORT, _BLOCK, _BLOCKS = 21300, 10, 130
@@ -26,6 +27,10 @@ class Done:
     out: str
     err: str
 
+    def check_shows_no_secret(self, env: Mapping[str, str]) -> None:
+        """Assert that it printed nothing that it was given in secret, or that looks like it."""
+        assert not list(disclosed(self.out + self.err, secrets_of(env)))
+
 
 def environment(**more: str) -> dict[str, str]:
     """Return an environment in which nothing of the developer's own reaches the command."""
@@ -35,9 +40,11 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "120", **more}
 
 
-def andon(*words: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Done:
+def andon(
+    *words: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, may_show_a_key: bool = False
+) -> Done:
     """Run a command to its end."""
-    done = subprocess.run(
+    run = subprocess.run(
         [sys.executable, "-P", "-m", "andon.command", *words],
         capture_output=True,
         text=True,
@@ -46,7 +53,10 @@ def andon(*words: str, env: Mapping[str, str] | None = None, cwd: Path | None = 
         timeout=WAIT_S,
         check=False,
     )
-    return Done(done.returncode, done.stdout, done.stderr)
+    done = Done(run.returncode, run.stdout, run.stderr)
+    if not may_show_a_key:
+        done.check_shows_no_secret(env or {})
+    return done
 
 
 # Every command started, so that a test that fails leaves none running.
@@ -61,6 +71,7 @@ class Running:
     out: list[str] = field(default_factory=list)
     err: list[str] = field(default_factory=list)
     readers: list[Thread] = field(default_factory=list)
+    env: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def start(cls, *words: str, env: Mapping[str, str] | None = None) -> "Running":
@@ -73,7 +84,7 @@ class Running:
             env=environment(**(env or {})),
             start_new_session=True,
         )
-        running = cls(process)
+        running = cls(process, env=env or {})
         STARTED.append(running)
         for pipe, text in ((process.stdout, running.out), (process.stderr, running.err)):
             assert pipe is not None
@@ -118,7 +129,9 @@ class Running:
         for pipe in (self.process.stdout, self.process.stderr):
             assert pipe is not None
             pipe.close()
-        return Done(code, "".join(self.out), "".join(self.err))
+        done = Done(code, "".join(self.out), "".join(self.err))
+        done.check_shows_no_secret(self.env)
+        return done
 
     def end(self) -> Done:
         """End it, if it still runs, with all its children."""

@@ -3,19 +3,47 @@ import re
 import pytest
 from redis.crc import key_slot
 
-from andon import keys
+from andon import audit, keys
+from andon.audit import Asker, Door, Entry, Role, Step, new_audit_id
+from andon.broadcasts import BroadcastId, Broadcasts, Scope
 from andon.database import Database
-from andon.ids import ANONYMOUS, SessionName, new_response_id, new_worker_id, session_tag
+from andon.errors import OverloadedError
+from andon.gateways import AboutGateway, Gateways
+from andon.ids import ANONYMOUS, SessionName, new_gateway_id, new_response_id, new_worker_id, session_tag
 from andon.lease import About, Leases
+from andon.places import Places
+from andon.progress import Progress
 from andon.queue import Queue
 from andon.response import Status
+from andon.settings import Settings
 from andon.settlements import Shipper
 from andon.store import Store
-from tests.contract.jobs import OTHER_WORKER, WORKER, claim, deltas, lasting_keys, running, settle, submitted
+from gateway.seats import Seats
+from tests.contract.jobs import (
+    OTHER_WORKER,
+    WORKER,
+    claim,
+    deltas,
+    lasting_keys,
+    running,
+    settle,
+    submission,
+    submitted,
+)
 
 ABOUT = About(host="h", pid=1, live=0, concurrency=1, draining=False)
 _ROW = re.compile(r"^\| `(?P<key>[^`]+)` +\| (?P<kind>[^|]+?) +\| (?P<slot>\w+) +\|", re.MULTILINE)
-_WORDS = {"{T}": r"\{[a-z2-7]{24}\}", "{W}": r"\{w_\w+\}", ":R": r":resp_[a-z2-7]{40}", ":W": r":w_\w+", ":*": r":\w+"}
+_WORDS = {
+    "{T}": r"\{[a-z2-7]{24}\}",
+    "{P}": r"\{[pt]_[a-z2-7]{24}\}",
+    "{W}": r"\{w_\w+\}",
+    "{G}": r"\{g_\w+\}",
+    "{broadcasts}": r"\{broadcasts\}",
+    ":B": r":bc_\w+",
+    ":R": r":resp_[a-z2-7]{40}",
+    ":W": r":w_\w+",
+    ":*": r":\w+",
+}
 
 
 def documented() -> dict[str, tuple[str, str]]:
@@ -28,6 +56,25 @@ def documented() -> dict[str, tuple[str, str]]:
             pattern = pattern.replace(word, expression)
         rows[pattern] = (row["kind"].replace("sorted set", "zset"), row["slot"])
     return rows
+
+
+async def be_counted(database: Database) -> None:
+    """Take places and seats, lose some and keep some."""
+    limits = Settings(
+        max_live_per_principal=2, max_live_per_tenant=1, creates_per_minute=2, max_sockets_per_principal=2
+    )
+    response_id = submission().response_id
+    places = Places(database, limits, longest_life_s=60)
+    await places.take(ANONYMOUS, response_id)
+    with pytest.raises(OverloadedError):
+        await places.take(ANONYMOUS, submission().response_id)
+    await places.give_back(ANONYMOUS, response_id)
+    await places.take(ANONYMOUS, response_id)
+    seats = Seats(database, limits)
+    seat = await seats.take(ANONYMOUS)
+    await seats.take(ANONYMOUS)
+    seat.leave()
+    await seats.vouch_once()
 
 
 async def live_a_full_life(store: Store, database: Database) -> None:
@@ -50,9 +97,23 @@ async def live_a_full_life(store: Store, database: Database) -> None:
     assert view is not None
     await settle(store, again, 2, status=Status.CANCELLED, stop=view.stop)
     await store.expire(await submitted(store, session="third"))
+    await be_counted(database)
     await Shipper(database).ship(job.tag)
     await queue.drop(await queue.read(1, block_s=0.1))
     await leases.bury(OTHER_WORKER, by_itself=True)
+    await administer(database)
+
+
+async def administer(database: Database) -> None:
+    """Do what consoles and operators have done."""
+    await Progress(database).write(WORKER, {}, lease_s=30)
+    await Gateways(database).announce(AboutGateway(new_gateway_id(), "h", 1, 0, draining=False, since=0, at=0))
+    asker = Asker(ANONYMOUS, Role.OPERATOR, Door.ADMIN)
+    for command in audit.writing(Entry(new_audit_id(), Step.ASKED, 0, asker, "g", ""), 1000):
+        await database.call(*command)
+    broadcasts, ours = Broadcasts(database, lease_s=30), BroadcastId("bc_0")
+    await broadcasts.make(ours, Scope(all=True), asker, reason=None, within=None, digest="d")
+    await broadcasts.tend(ours, "g_1", targets=[submission().response_id])
 
 
 async def test_every_key_of_a_full_life_is_in_the_table_and_expires(database: Database, real_store: Store) -> None:
@@ -66,7 +127,7 @@ async def test_every_key_of_a_full_life_is_in_the_table_and_expires(database: Da
         assert (await database.call("TYPE", name)).decode() == table[rows[0]][0]
         seen.add(rows[0])
     assert await lasting_keys(database) == []
-    assert len(seen) >= 10
+    assert len(seen) >= 17
 
 
 def test_the_keys_of_a_session_share_one_slot() -> None:

@@ -6,6 +6,7 @@
 import os
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -53,6 +54,8 @@ class ScriptsFollowTheMachine(RuleBasedStateMachine):
         self.lane_of: dict[ResponseId, str] = {}
         # Every right to write that was ever given, stale ones included: they must be fenced.
         self.claims: list[Claimed] = []
+        # Jobs whose deadline was over the moment they came.
+        self.overdue: set[ResponseId] = set()
         # Events of the model's in the log when the mark was set: there may never be more.
         self.output_at_mark: dict[ResponseId, int] = {}
 
@@ -88,15 +91,17 @@ class ScriptsFollowTheMachine(RuleBasedStateMachine):
 
     # ── commands ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    @rule(lane=st.sampled_from(["", "s/a", "s/a", "s/b"]))
-    def submit(self, lane: str) -> None:
-        made = submission(session=self.session, lane=lane)
+    @rule(lane=st.sampled_from(["", "s/a", "s/a", "s/b"]), deadline_s=st.sampled_from([0, 0, 3600, 1e-6]))
+    def submit(self, lane: str, deadline_s: float) -> None:
+        made = msgspec.structs.replace(submission(session=self.session, lane=lane), deadline_s=deadline_s)
         busy = bool(lane and self.lanes.get(lane))
         answer = self.thread.run(self.store.submit(made)).tag
         job = machine.submit(lane_is_busy=busy)
         assert str(answer) == str(job.state)
         self.jobs[made.response_id] = job
         self.lane_of[made.response_id] = lane
+        if 0 < deadline_s < 1:
+            self.overdue.add(made.response_id)
         if lane:
             self.lanes.setdefault(lane, []).append(made.response_id)
         assert self.thread.run(self.store.submit(made)).tag == "duplicate"
@@ -107,7 +112,8 @@ class ScriptsFollowTheMachine(RuleBasedStateMachine):
             return
         store = self.late if late else self.store
         answer = self.thread.run(store.claim(rid, self.workers[who]))
-        job, tag = machine.claim(self.jobs[rid], self.workers[who], waited_too_long=late)
+        is_late = late or rid in self.overdue
+        job, tag = machine.claim(self.jobs[rid], self.workers[who], waited_too_long=is_late)
         assert ("claimed" if isinstance(answer, Claimed) else answer) == tag
         self._set(rid, job)
         if isinstance(answer, Claimed):
@@ -170,7 +176,7 @@ class ScriptsFollowTheMachine(RuleBasedStateMachine):
         if (rid := self._pick(at)) is None:
             return
         self.thread.run((self.late if late else self.store).expire(rid))
-        job, _ = machine.expire(self.jobs[rid], waited_too_long=late)
+        job, _ = machine.expire(self.jobs[rid], waited_too_long=late, past_deadline=rid in self.overdue)
         self._set(rid, job)
 
     @rule(at=index)

@@ -5,9 +5,10 @@ import pytest
 from andon import keys
 from andon.database import Database
 from andon.hint import parse_hint
-from andon.ids import ANONYMOUS, tag_of
+from andon.ids import ANONYMOUS, Principal, tag_of
 from andon.replies import Refused, StopOutcome
 from andon.response import Status, Stop
+from andon.scopes import ADMIN, ADMIN_ALL
 from andon.store import Store
 from andon.subscriber import Subscriber
 from tests.contract.jobs import (
@@ -108,6 +109,30 @@ async def test_a_strangers_stop_finds_nothing_and_changes_nothing(store: Store, 
     before = await snapshot(store.database)
     assert (await store.stop(rid, STRANGER, by="client", reason=None)).outcome is StopOutcome.UNKNOWN
     assert await snapshot(store.database) == before
+
+
+@pytest.mark.parametrize(
+    ("principal", "reaches"),
+    [
+        (ANONYMOUS, True),
+        (Principal(ANONYMOUS.tenant, "another"), False),
+        (Principal("elsewhere", ANONYMOUS.subject), False),
+        (Principal(ANONYMOUS.tenant, "operator", frozenset({ADMIN})), True),
+        (Principal("elsewhere", "operator", frozenset({ADMIN})), False),
+        (Principal("elsewhere", "operator", frozenset({ADMIN_ALL})), True),
+        (Principal("elsewhere", "user", frozenset({"andon:administrator", "admin"})), False),
+    ],
+    ids=["owner", "same_tenant", "same_subject", "operator", "other_operator", "operator_of_all", "other_scopes"],
+)
+async def test_a_stop_reaches_as_far_as_its_scope(store: Store, principal: Principal, reaches: bool) -> None:
+    """The owner's own, an operator's tenant, everybody's; the mark names who asked."""
+    rid = await submitted(store)
+    receipt = await store.stop(rid, principal, by=principal.subject, reason=None)
+    assert receipt.outcome is (StopOutcome.RECORDED if reaches else StopOutcome.UNKNOWN)
+    job = await store.job(rid)
+    assert job is not None
+    assert (job.stop.by if job.stop else None) == (principal.subject if reaches else None)
+    assert job.is_open_to(principal) is reaches
 
 
 async def test_a_stop_of_an_unknown_id_changes_nothing(store: Store) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 import pytest
 
 from andon.closecodes import CloseCode
+from andon.ids import ANONYMOUS
+from gateway.auth.permit import Permit
 from gateway.sockets import Sockets
 from tests.contract.waiting import wait_until
 
@@ -17,6 +19,9 @@ class FakeSocket:
         # Codes it was closed with, and the loop times of that.
         self.closes: list[tuple[CloseCode, float]] = []
         self.looks = 0
+        self.permit: Permit | None = Permit(ANONYMOUS)
+        # Why it was told that its permit holds no more, each time.
+        self.lapses: list[str] = []
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Take note, and leave."""
@@ -31,10 +36,14 @@ class FakeSocket:
         assert slow_reader_s == 30
         self.looks += 1
 
+    def lapse(self, reason: str) -> None:
+        """Take note."""
+        self.lapses.append(reason)
+
 
 @pytest.fixture
 def sockets() -> Sockets:
-    return Sockets(slow_reader_s=30)
+    return Sockets(slow_reader_s=30, lapsed=lambda permit: None if permit.key is None else f"{permit.key} is gone")
 
 
 @pytest.fixture
@@ -108,3 +117,20 @@ async def test_the_watch_looks_at_every_socket(
     await wait_until(lambda: min(socket.looks for socket in several) >= 2)
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
+
+
+async def test_the_watch_ends_those_whose_permit_holds_no_more(
+    sockets: Sockets, add: Callable[..., FakeSocket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no other; a connection without one is not asked for it."""
+    monkeypatch.setattr("gateway.sockets._WATCH_EVERY_S", 0.001)
+    fine, lapsed, without = (add() for _ in range(3))
+    lapsed.permit = Permit(ANONYMOUS, key="k")
+    without.permit = None
+    watching = asyncio.ensure_future(sockets.watch())
+    await wait_until(lambda: bool(lapsed.lapses) and min(fine.looks, without.looks) >= 2)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    assert set(lapsed.lapses) == {"k is gone"}
+    assert not fine.lapses
+    assert not without.lapses

@@ -44,6 +44,16 @@ async def test_a_replay_has_the_bytes_of_the_stream_and_of_the_socket(http: http
         assert client.frames_of(response_id) == live
 
 
+async def test_the_head_of_a_stream_ends_at_once(http: httpx2.AsyncClient) -> None:
+    """HEAD answers with a stream's headers and does not follow the response, which is still live after it."""
+    reply = await http.post("/v1/responses", json={**Prompt(tokens=100_000, rate=20).body, "background": True})
+    path = f"/v1/responses/{reply.json()['id']}"
+    head = await http.head(path, params={"stream": "true"})
+    assert head.headers["content-type"].startswith("text/event-stream")
+    assert head.headers["x-andon-response-id"] == reply.json()["id"]
+    assert (await http.post(f"{path}/cancel")).json()["status"] == "cancelled"
+
+
 async def test_the_created_event_tells_the_session(http: httpx2.AsyncClient) -> None:
     """By query, by header, or made up."""
     body = {**Prompt(tokens=1).body, "stream": True}

@@ -18,6 +18,7 @@ from andon.settings import Settings
 from andon.settlements import Shipper
 from andon.store import Store
 from andon.sweep import Sweep
+from andon.trail import Trail
 from tests.contract.jobs import submission
 from tests.contract.waiting import wait_until
 from tests.stack.prompt import Prompt
@@ -52,6 +53,12 @@ class Worker:
         """End as a killed process would: no goodbye, no ending; its connections to the model are closed."""
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
+
+
+def sweep_over(database: Database, settings: Settings) -> Sweep:
+    """Make the sweep of some process."""
+    store = Store(database, settings)
+    return Sweep(database, settings, store=store, shipper=Shipper(database), trail=Trail(store, process="w_test"))
 
 
 class Shop:
@@ -98,8 +105,9 @@ class Shop:
                 source=OpenAISource(client, api),
                 settings=chosen,
                 shutdown=shutdown,
-                rescuer=Sweep(database, chosen, store=Store(database, chosen), shipper=Shipper(database)).rescuer,
+                rescuer=sweep_over(database, chosen).rescuer,
                 on_settled=settled.append,
+                trail=Trail(Store(database, chosen), process="w_test"),
             )
             worker = Worker(life, shutdown, asyncio.ensure_future(life.run()), settled)
             try:
@@ -117,15 +125,14 @@ class Shop:
     async def sweeping(self, **settings: Any) -> AsyncIterator[Sweep]:
         """Run the sweep of some other process for the length of a block."""
         chosen = self.settings.model_copy(update=settings)
-        shipper = Shipper(self.database)
-        sweep = Sweep(self.database, chosen, store=Store(self.database, chosen), shipper=shipper)
+        sweep = sweep_over(self.database, chosen)
         async with background(sweep.run()):
             yield sweep
 
     def sweep(self, **settings: Any) -> Sweep:
         """Make a sweep whose steps the test takes."""
         chosen = self.settings.model_copy(update=settings)
-        return Sweep(self.database, chosen, store=Store(self.database, chosen), shipper=Shipper(self.database))
+        return sweep_over(self.database, chosen)
 
     # ── the client's part ────────────────────────────────────────────────────────────────────────────────────────
 

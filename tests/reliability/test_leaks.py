@@ -114,5 +114,5 @@ async def _has_tasks(server: Database, most: int) -> bool:
 async def _is_empty(server: Database) -> bool:
     """Tell whether only what belongs to no response is left."""
     names = {name.decode() for name in await server.call("KEYS", "*")}
-    lasting = {"andon:queue", "andon:workers", "andon:sessions", "andon:settlements"}
-    return not {name for name in names - lasting if not name.endswith(":lease") and ":turn:" not in name}
+    lasting = {"andon:queue", "andon:workers", "andon:sessions", "andon:settlements", "andon:audit", "andon:gateways"}
+    return not {name for name in names - lasting if not name.endswith((":lease", ":gateway")) and ":turn:" not in name}

@@ -1,10 +1,7 @@
 """The official SDK, unchanged, is a client: `AsyncOpenAI(base_url=...).responses.connect()`."""
 
-import ssl
-from collections.abc import AsyncIterator
-
 import pytest
-from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+from openai import AsyncOpenAI
 from openai.lib.responses_websocket import (
     AsyncResponsesWebSocketSession,
     ResponsesWebSocketError,
@@ -26,21 +23,6 @@ from tests.stack.stack import Stack
 _LIMITS = ResponsesWebSocketLimits(
     max_lanes=8, max_events_per_lane=5000, max_events=10_000, max_bytes_per_lane=2**24, max_bytes=2**25
 )
-
-
-@pytest.fixture(scope="session")
-def tls() -> ssl.SSLContext:
-    """Make once what each client would make anew, and what goes unused on plain HTTP."""
-    return ssl.create_default_context()
-
-
-@pytest.fixture
-async def sdk(stack: Stack, tls: ssl.SSLContext) -> AsyncIterator[AsyncOpenAI]:
-    async with (
-        DefaultAsyncHttpxClient(verify=tls) as http,
-        AsyncOpenAI(base_url=f"{stack.gateways[0].http}/v1", api_key="x", http_client=http) as client,
-    ):
-        yield client
 
 
 async def test_it_creates_and_iterates_events_of_its_own_types(sdk: AsyncOpenAI) -> None:

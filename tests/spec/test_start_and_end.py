@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.stack.disclosure import disclosed
 from tests.stack.process import Process
 from tests.stack.stack import Stack
 
@@ -31,7 +32,7 @@ async def _last_words(process: Process) -> str:
         assert len(lines) == 1, process.log()
         assert lines[0] == process.log().splitlines()[-1]
         assert lines[0].startswith(f"andon {process.name}: ")
-        assert "sk-secret" not in process.log()
+        assert not list(disclosed(process.log(), process.secrets))
         return lines[0]
     finally:
         process.close()

@@ -6,7 +6,7 @@ or reordered, whatever was waited for; the API key of the worker was in none of 
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 from urllib.parse import urlencode
 
@@ -155,13 +155,24 @@ class Doors:
     def __init__(self, secret: str) -> None:
         self._secret = secret
 
-    @asynccontextmanager
-    async def open(self, url: str, **query: str | int) -> AsyncIterator[Client]:
+    def open(self, url: str, **query: str | int) -> AbstractAsyncContextManager[Client]:
         """Open a socket to a gateway's `ws://.../v1/responses` for the length of a block."""
+        return self.open_as(None, url, **query)
+
+    @asynccontextmanager
+    async def open_as(self, token: str | None, url: str, **query: str | int) -> AsyncIterator[Client]:
+        """Open a socket with this token."""
         target = f"{url}?{urlencode(query)}" if query else url
         async with connect(
-            target, compression=None, proxy=None, max_size=_MAX_FRAME_BYTES, max_queue=None, close_timeout=2.0
+            target,
+            additional_headers=None if token is None else {"Authorization": f"Bearer {token}"},
+            compression=None,
+            proxy=None,
+            max_size=_MAX_FRAME_BYTES,
+            max_queue=None,
+            close_timeout=2.0,
         ) as socket:
             client = Client(socket)
             yield client
+        assert token is None or not any(token in frame for frame in client.frames), "a token was sent back"
         assert not any(self._secret in frame for frame in client.frames), "the API key was shown to a client"

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
+from .disclosure import disclosed
 from .process import Process
 from .servers import Servers, client_of
 
@@ -45,11 +46,11 @@ def unexpected_ends(processes: Iterable[Process]) -> Iterator[str]:
             yield f"{process.name} ended with {process.exit_code}: {process.log()[-_SHOWN_CHARS:]}"
 
 
-def leaked_secrets(processes: Iterable[Process], secret: str) -> Iterator[str]:
-    """Find the logs that hold the secret."""
+def leaked_secrets(processes: Iterable[Process], secrets: Collection[str]) -> Iterator[str]:
+    """Find the logs that hold a secret: one of these, one of the process's own environment, or what looks like one."""
     for process in processes:
-        if secret in process.log():
-            yield f"{process.name} logged the API key"
+        for what in disclosed(process.log(), {*secrets, *process.secrets}):
+            yield f"{process.name} logged {what}"
 
 
 def immortal_keys(servers: Servers) -> Iterator[str]:

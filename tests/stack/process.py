@@ -17,6 +17,7 @@ import msgspec
 
 from andon.supervised import spawn
 
+from .disclosure import secrets_of
 from .waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +33,8 @@ class Process:
         self.log_path = logs / f"{name}.log"
         # The test ended it, or let it be ended: its exit code is the test's business.
         self.end_is_expected = False
+        # What it was given and must never show.
+        self.secrets = secrets_of(env)
         with self.log_path.open("ab") as log:
             # From the repository's root, so that a checkout that is not installed is found as well.
             self._popen: subprocess.Popen[bytes] = spawn(argv, output=log, env={**env, "PYTHONPATH": str(ROOT)})

@@ -93,6 +93,10 @@ class SentinelTrio(Servers):
             sentinel.stop()
         super().stop()
 
+    def wait_whole(self) -> None:
+        """Wait until the replica has what the master has."""
+        until(lambda: any(role(node) == "slave" and _in_step(node) for node in self.nodes), "the replica is in step")
+
     def failover(self, *, coordinated: bool = False) -> None:
         """Order a failover, and return when the other node is the master and the old one its replica.
 

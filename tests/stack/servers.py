@@ -46,6 +46,9 @@ class Servers(ABC):
         for node in self.nodes:
             node.stop()
 
+    def wait_whole(self) -> None:
+        """Wait until every replica that there is has what its master has."""
+
     def masters(self) -> list[EmbeddedValkey]:
         """Return the nodes that live and say that they are masters."""
         return [node for node in self.nodes if role(node) == "master"]

@@ -18,7 +18,10 @@ _EVENT_EXTRAS = frozenset({"response_id", "event_id"})
 _CREATED_EXTRAS = frozenset({"session"})
 _RESPONSE_EXTRAS = frozenset({"stop"})
 _USAGE_EXTRAS = frozenset({"source"})
-_OUR_TYPES = frozenset({"response.cancel.accepted", "response.cancel.done", "response.cancel.failed", "pong"})
+_ERROR_EXTRAS = frozenset({"retry_after_s"})
+_OUR_TYPES = frozenset(
+    {"response.cancel.accepted", "response.cancel.done", "response.cancel.failed", "pong", "auth.refreshed"}
+)
 
 
 @cache
@@ -53,6 +56,8 @@ def _is_listed(path: str, type_: str) -> bool:
     match home:
         case "":
             return name in _EVENT_EXTRAS or (type_ == "response.created" and name in _CREATED_EXTRAS)
+        case ".error" if type_ == "error":
+            return name in _ERROR_EXTRAS
         case ".response":
             return name in _RESPONSE_EXTRAS
         case ".response.usage":

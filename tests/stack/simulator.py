@@ -1,7 +1,7 @@
 """The model server of a stack: the sim in a process of its own, and its meter.
 
-Run as `python -m tests.stack.simulator` it serves; imported it reads the meter, which is the proof that an upstream
-was, or was not, asked, and when its connection was closed.
+Run as `python -m tests.stack.simulator [OPTIONS AS JSON]` it serves; imported it reads the meter, which is the proof
+that an upstream was, or was not, asked, and when its connection was closed.
 """
 
 import json
@@ -65,7 +65,8 @@ def main() -> None:
         sys.stdout.write(json.dumps(told) + "\n")
         sys.stdout.flush()
 
-    run("127.0.0.1", 0, OPTIONS, announce=announce)
+    options = msgspec.json.decode(sys.argv[1], type=SimOptions) if len(sys.argv) > 1 else OPTIONS
+    run("127.0.0.1", 0, options, announce=announce)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ Owns which processes there are, their environment, and the judgement at the end.
 (`tests.stack.process`), nor what a test makes of them.
 
 Guarantees: within the block everything that was started is ready; after it nothing that it started is left, and the
-block has failed if a process died by itself, logged an error or the API key, left a key without a time to live, or
+block has failed if a process died by itself, logged an error or anything secret, left a key without a time to live, or
 left a request at the model server open.
 """
 
@@ -19,15 +19,17 @@ from types import TracebackType
 from typing import Self
 
 import httpx2
+import msgspec
 import pytest
 
 from andon.embedded import EmbeddedValkey
+from andon.sim.options import SimOptions
 
 from . import faults
 from .client import Client, Doors
 from .process import Process
 from .servers import Servers, Standalone
-from .simulator import Meter
+from .simulator import OPTIONS, Meter
 from .topologies import servers_of
 
 _LOG_TAIL_CHARS = 3000
@@ -68,12 +70,16 @@ class Stack:
         workers: int = 1,
         env: Mapping[str, str] | None = None,
         servers: Servers | None = None,
+        sim: SimOptions = OPTIONS,
     ) -> None:
         self._logs = logs
         self._wanted = (gateways, workers)
         self._env = dict(env or {})
+        self._sim = sim
         self.api_key = f"sk-secret-{secrets.token_hex(16)}"
         self.servers = servers or servers_of()
+        # What tests let in clients with, and whatever else no log may hold.
+        self.secrets = {self.api_key}
         self.gateways: list[Gateway] = []
         self.workers: list[Process] = []
         # Every process that was started, those that have ended included.
@@ -135,6 +141,14 @@ class Stack:
         """Open a socket to the gateway of this number."""
         return self._doors.open(self.gateways[gateway].url, **query)
 
+    def connect_as(
+        self, token: str | None, gateway: int = 0, **query: str | int
+    ) -> AbstractAsyncContextManager[Client]:
+        """Open a socket as whoever has this token, which no log may hold; None: as nobody."""
+        if token is not None:
+            self.secrets.add(token)
+        return self._doors.open_as(token, self.gateways[gateway].url, **query)
+
     def expect_log(self, word: str) -> None:
         """Declare that log lines of level error with this word in them belong to the test."""
         self._expected.add(word)
@@ -153,7 +167,8 @@ class Stack:
         """Start everything; what can start side by side does."""
         try:
             await asyncio.to_thread(self.servers.start)
-            sim = Process("sim", [sys.executable, "-m", "tests.stack.simulator"], dict(os.environ), self._logs)
+            options = msgspec.json.encode(self._sim).decode()
+            sim = Process("sim", [sys.executable, "-m", "tests.stack.simulator", options], dict(os.environ), self._logs)
             self.processes.append(sim)
             self.meter = Meter((await sim.ready("sim.ready"))["base_url"])
             gateways, workers = self._wanted
@@ -182,7 +197,7 @@ class Stack:
             found += await self._end()
         for process in self.processes:
             found += faults.bad_lines(process, self._expected)
-        found += faults.leaked_secrets(self.processes, self.api_key)
+        found += faults.leaked_secrets(self.processes, self.secrets)
         if error is not None:
             error.add_note("\n".join([*found, *(f"{p.name}: {p.log()[-_LOG_TAIL_CHARS:]}" for p in self.processes)]))
         else:

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from . import simulator
+from .disclosure import secrets_of
 from .process import Process
 from .prompt import Prompt
 from .stack import Stack
@@ -40,11 +41,31 @@ async def test_a_bad_log_line_fails_the_stack_unless_declared(own_stack: _OwnSta
         stack.expect_log("boom")
 
 
-async def test_a_logged_key_fails_the_stack(own_stack: _OwnStack) -> None:
-    """At whatever level it is logged."""
-    with pytest.raises(AssertionError, match="logged the API key"):
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("{stack.api_key}", "a secret"),
+        ("a t0ken-of-the-test in it", "a secret"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.AAAA", "a JWT"),
+        ("andon_0123456789-0123456789_0123456789abcdefghijklm", "an API key"),
+        ("Authorization: Bearer 0123456789", "an Authorization header"),
+        ("andon.v1, bearer.0123456789", "an Authorization header"),
+        ("-----BEGIN RSA PRIVATE KEY-----", "a private key"),
+    ],
+)
+async def test_a_logged_secret_fails_the_stack(own_stack: _OwnStack, text: str, found: str) -> None:
+    """At whatever level it is logged; those that a test used, and whatever looks like one."""
+    with pytest.raises(AssertionError, match=f"sim logged {found}"):
         async with own_stack(gateways=0, workers=0) as stack:
-            _log(stack, f'{{"level": "debug", "key": "{stack.api_key}"}}')
+            _disclose(stack, text.format(stack=stack), {"t0ken-of-the-test"})
+
+
+async def test_what_a_process_was_given_in_its_environment_is_a_secret(own_stack: _OwnStack) -> None:
+    """The password within the address of Redis, the secret of the tokens."""
+    for name, value in (("ANDON_REDIS_URL", "redis://:hunter%2F22@h"), ("ANDON_JWT_SECRET", "hunter/22")):
+        with pytest.raises(AssertionError, match="sim logged a secret that it was given"):
+            async with own_stack(gateways=0, workers=0) as stack:
+                _disclose(stack, "bad password hunter/22", secrets_of({name: value}))
 
 
 async def test_a_key_without_a_time_to_live_fails_the_stack(
@@ -80,6 +101,11 @@ async def test_a_request_left_open_at_the_model_server_fails_the_stack(
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+def _disclose(stack: Stack, text: str, secrets: set[str]) -> None:
+    stack.processes[0].secrets |= secrets
+    _log(stack, f'{{"level": "debug", "text": "{text}"}}')
 
 
 def _set_keys(stack: Stack) -> None:

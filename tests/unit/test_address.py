@@ -43,10 +43,11 @@ def test_nodes_of_a_cluster_are_read() -> None:
         ("redis", "must start with"),
         ("redis+sentinel://a:26379", "must name the master"),
         ("redis+sentinel://a:port/m", "(?i)port"),
-        ("redis+sentinel://a/m/two", "a number is needed"),
+        ("redis+sentinel://a/m/two", "no number"),
         ("redis+cluster://a,,b", "host that is empty"),
         ("redis+cluster://a/1", "only 0"),
         ("redis+cluster://a:70000", "(?i)port"),
+        ("redis+cluster://:se/cret@a", "%xx"),
     ],
 )
 def test_a_bad_address_says_what_is_wrong(url: str, why: str) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_reference_is_what_the_code_says() -> None:
-    """Settings, close codes, causes and keys are written once, in code; the page is made from them."""
+def test_the_reference_and_the_contracts_are_what_the_code_says() -> None:
+    """Settings, close codes, causes, keys, frames, endpoints are written once, in code; the files are made from it."""
     check = subprocess.run([sys.executable, "docs/generate.py", "--check"], cwd=ROOT, capture_output=True, check=False)
     assert check.returncode == 0, check.stderr.decode()
 

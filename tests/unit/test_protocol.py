@@ -12,10 +12,11 @@ from andon.protocol import (
     Cancel,
     Create,
     Ping,
+    Refresh,
     Refusal,
     Retrieve,
     Steer,
-    cancel_answer,
+    cancel_accepted,
     cancel_failed,
     parse_frame,
     steer_failed,
@@ -24,14 +25,19 @@ from andon.replies import StopOutcome, StopReceipt
 
 RID = new_response_id(session_tag(ANONYMOUS, SessionName("s")))
 
-scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+# JSON has no word for NaN and infinities.
+numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+scalars = st.none() | st.booleans() | numbers | st.text(max_size=20)
 json_values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
 )
-types = st.sampled_from(["response.create", "response.cancel", "response.retrieve", "ping", "response.steer"])
+types = st.sampled_from(
+    ["response.create", "response.cancel", "response.retrieve", "auth.refresh", "ping", "response.steer"]
+)
 members = st.sampled_from(
     ["model", "input", "instructions", "tools", "metadata", "response_id", "stream_id", "starting_after", "reason",
-     "event_id", "temperature", "max_output_tokens", "background", "generate", "previous_response_id", "store"]
+     "event_id", "token", "temperature", "max_output_tokens", "background", "generate", "previous_response_id", "store",
+     "abandon_s", "deadline_s"]
 )  # fmt: skip
 events = st.builds(
     lambda kind, rest: {**rest, "type": kind},
@@ -46,14 +52,14 @@ events = st.builds(
 @example('{"type":"ping","a":' + "9" * 5000 + "}")
 def test_no_frame_whatever_raises(frame: str | bytes) -> None:
     """Nothing a client sends is an exception here."""
-    assert isinstance(parse_frame(frame), Create | Cancel | Retrieve | Ping | Steer | Refusal)
+    assert isinstance(parse_frame(frame), Create | Cancel | Retrieve | Refresh | Ping | Steer | Refusal)
 
 
 @given(events)
 def test_any_json_is_a_command_or_a_refusal_that_names_field_and_remedy(event: dict[str, Any]) -> None:
     """A readable `event_id` is repeated on either, and a refusal is never without words."""
     answer = parse_frame(json.dumps(event))
-    assert isinstance(answer, Create | Cancel | Retrieve | Ping | Steer | Refusal)
+    assert isinstance(answer, Create | Cancel | Retrieve | Refresh | Ping | Steer | Refusal)
     if isinstance(answer, Refusal):
         assert answer.error.code
         assert answer.error.message
@@ -168,7 +174,7 @@ def test_unknown_types_are_told_the_known_ones() -> None:
 def test_what_is_answered_repeats_the_event_id() -> None:
     """Cancel answers are no `error` events: those would end an SDK's lane."""
     receipt = StopReceipt(RID, StopOutcome.RECORDED, recorded=1.5, replicated=False, acked=2.0)
-    assert cancel_answer("response.cancel.accepted", [receipt], "e") == {
+    assert cancel_accepted([receipt], "e") == {
         "type": "response.cancel.accepted",
         "event_id": "e",
         "stops": [
@@ -194,3 +200,20 @@ def test_a_steer_is_refused_in_the_sdks_own_words() -> None:
     assert answer["error"]["code"] == "steering_not_supported"
     assert (answer["steer"]["input"], answer["event_id"]) == ("go on", "e")
     ResponseSteerFailedEvent.model_validate(answer)
+
+
+@pytest.mark.parametrize("token", [None, 7, "", "x" * 20_000])
+def test_a_refresh_without_a_usable_token_is_refused(token: object) -> None:
+    """By name, and without repeating what was sent."""
+    refusal = parse_frame(json.dumps({"type": "auth.refresh", "token": token, "event_id": "e"}))
+    assert isinstance(refusal, Refusal)
+    assert (refusal.error.param, refusal.event_id) == ("token", "e")
+    assert "xxx" not in refusal.error.message
+
+
+def test_a_refresh_never_shows_its_token() -> None:
+    """Neither itself nor within what holds it."""
+    refresh = parse_frame('{"type": "auth.refresh", "token": "s3cret", "event_id": "e"}')
+    assert isinstance(refresh, Refresh)
+    assert refresh.token.get_secret_value() == "s3cret"
+    assert "s3cret" not in f"{refresh} {refresh!r} {[refresh]}"

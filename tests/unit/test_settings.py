@@ -109,3 +109,41 @@ def test_live_keys_outlast_any_job() -> None:
     """Waiting, running and being replayed all fit into the time to live of live work."""
     settings = load_settings({"ANDON_QUEUE_TTL_S": "10", "ANDON_MAX_RUN_S": "20", "ANDON_LOG_TTL_S": "30"})
     assert settings.live_ttl_s == 60
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ANDON_REDIS_URL", "http://:s3cret@localhost"),
+        ("ANDON_REDIS_URL", "redis//user:s3cret@localhost"),
+        ("ANDON_REDIS_URL", "localhost?password=s3cret"),
+        ("ANDON_JWT_LEEWAY_S", "soon"),
+        ("ANDON_ALLOWED_ORIGINS", "app.example.com"),
+    ],
+)
+def test_a_refused_start_shows_no_secret(name: str, value: str) -> None:
+    """Neither that of the bad variable nor that of another."""
+    with pytest.raises(StartError) as refused:
+        load_settings({"ANDON_JWT_SECRET": "s3cret" * 6, name: value})
+    assert name in str(refused.value)
+    assert "s3cret" not in f"{refused.value} {refused.value!r} {refused.value.__cause__!r}"
+
+
+def test_settings_show_no_secret() -> None:
+    """However they are written."""
+    settings = load_settings({"ANDON_JWT_SECRET": "s3cret" * 6, "ANDON_REDIS_URL": "redis://:s3cret@localhost/0"})
+    assert "s3cret" not in f"{settings} {settings!r} {settings.jwt_secret!r}"
+
+
+@pytest.mark.parametrize(
+    ("value", "origins"),
+    [
+        ("", ()),
+        ("*", ("*",)),
+        ("https://a.example", ("https://a.example",)),
+        (" https://a.example , http://localhost:3000,", ("https://a.example", "http://localhost:3000")),
+    ],
+)
+def test_origins_are_a_list_with_commas(value: str, origins: tuple[str, ...]) -> None:
+    """As a browser sends them: scheme, host, port, and nothing more."""
+    assert load_settings({"ANDON_ALLOWED_ORIGINS": value}).allowed_origins == origins

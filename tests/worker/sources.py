@@ -25,6 +25,7 @@ class FakeStream:
         self._queue: asyncio.Queue[list[Piece] | Exception | None] = asyncio.Queue()
         self.closed = asyncio.Event()
         self.usage_so_far: dict[str, Any] | None = None
+        self.left_behind = False
         # How many cancellations the reading still swallows.
         self.swallows = 0
 
@@ -70,6 +71,8 @@ class FakeStream:
 
 class FakeSource:
     """Opens streams; fails, waits or crashes first where it is told to."""
+
+    left_behind = 0
 
     def __init__(self, *failures: Exception) -> None:
         self.failures = list(failures)

@@ -22,10 +22,10 @@ def usage(finish: Finish | None = None, so_far: dict[str, Any] | None = None, *,
 
 def test_usage_is_what_the_upstream_told_in_the_end() -> None:
     """Its own final word is exact, also at a stop that came too late for it."""
-    finish = Finish("completed", {}, TOLD.to_wire())
+    finish = Finish("completed", {}, {**TOLD.to_wire()})
     assert usage(finish, {"input_tokens": 1}) == TOLD
-    assert usage(Finish("failed", {}, None), TOLD.to_wire()) == TOLD
-    assert usage(None, TOLD.to_wire()) == TOLD
+    assert usage(Finish("failed", {}, None), {**TOLD.to_wire()}) == TOLD
+    assert usage(None, {**TOLD.to_wire()}) == TOLD
 
 
 def test_usage_that_nobody_told_is_counted_and_says_so() -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from andon.ids import ResponseId
 from andon.store import ABANDONED
+from andon.trail import Trail
 from tests.contract.waiting import wait_until
 from tests.worker.fakes import FakeRescuer, FakeScribe, FakeStore, Tasks, claimed
 from worker.presence import Presence
@@ -19,7 +20,7 @@ class Desk:
     def __init__(self) -> None:
         self.store, self.tasks = FakeStore(), Tasks()
         self.roster = Roster(self.store, rescuer=FakeRescuer(), on_settled=lambda _: None, spawn=self.tasks.spawn)
-        self.presence = Presence(self.store, self.roster)
+        self.presence = Presence(self.store, self.roster, Trail(self.store, process="w_test"))
 
     @property
     def missing(self) -> Collection[ResponseId]:

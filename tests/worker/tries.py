@@ -25,6 +25,7 @@ from andon.settings import Settings
 from andon.settlements import Shipper
 from andon.sim.meter import Record
 from andon.store import Store
+from andon.trail import Trail
 from tests.contract.jobs import log_of, submission
 from tests.contract.waiting import wait_until
 from worker.life import Life
@@ -81,6 +82,7 @@ async def worker(redis_url: str, base_url: str, settings: Settings) -> AsyncIter
             shutdown=shutdown,
             rescuer=Rescuer(Store(database, settings), Leases(database, lease_s=settings.lease_s)),
             on_settled=Shipper(database).note,
+            trail=Trail(Store(database, settings), process="w_test"),
         )
         living = group.create_task(life.run())
         try:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from andon.pieces import Cause, Delta, Event, Failure, Finish, Piece
-from worker.upstream.failures import complaint_failure, cut_failure, failed, garbage_failure
+from worker.upstream.failures import complaint_failure, cut_failure, failed
 from worker.upstream.positions import Positions, UnknownItemError, index_or_none
 from worker.upstream.sse import SseEvent
 from worker.upstream.translator import TranslatorContext
@@ -134,11 +134,11 @@ class ResponsesTranslator:
         try:
             return self._translate(event)
         except msgspec.DecodeError:
-            return self._finish(failed(garbage_failure("an event is not JSON")))
+            return self._finish(failed(self._context.garbage("an event is not JSON")))
         except UnknownItemError:
-            return self._finish(failed(garbage_failure("an event came before its item")))
+            return self._finish(failed(self._context.garbage("an event came before its item")))
         except _GarbageError as error:
-            return self._finish(failed(garbage_failure(str(error))))
+            return self._finish(failed(self._context.garbage(str(error))))
 
     def eof(self) -> list[Piece]:
         """Take the end of the stream."""

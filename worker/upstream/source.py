@@ -9,7 +9,7 @@ Guarantees that the connection of a source that is left, for whatever reason, is
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Final, Literal, Protocol, Self
 
 from andon.pieces import Cause, Finish, Piece
 from worker.upstream import chat_request, responses
@@ -39,6 +39,11 @@ class PieceStream(Protocol):
         """The latest usage the upstream told, in the Responses shape, or None."""
         ...
 
+    @property
+    def left_behind(self) -> bool:
+        """Whether it was closed and goes on all the same: only code that is not ours can."""
+        ...
+
     def __aiter__(self) -> Self:
         """Return itself: pieces can be read once."""
         ...
@@ -55,6 +60,11 @@ class PieceStream(Protocol):
 class Source(Protocol):
     """Where a response's pieces come from."""
 
+    @property
+    def left_behind(self) -> int:
+        """How many streams were closed and go on all the same."""
+        ...
+
     def open(self, body: dict[str, Any]) -> AbstractAsyncContextManager[PieceStream]:
         """Ask for a response to a validated `response.create` body (no type, stream_id or event_id).
 
@@ -66,6 +76,8 @@ class Source(Protocol):
 
 class HttpPieceStream:
     """The pieces of one answer of a model server. Meets `PieceStream`."""
+
+    left_behind: Final = False
 
     def __init__(self, stream: UpstreamStream, translator: Translator) -> None:
         self._stream = stream
@@ -138,6 +150,8 @@ class HttpPieceStream:
 
 class OpenAISource:
     """OpenAI, or a server that speaks its Responses or its Chat Completions API. Meets `Source`."""
+
+    left_behind: Final = 0
 
     def __init__(
         self,

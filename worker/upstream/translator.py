@@ -11,7 +11,8 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
-from andon.pieces import Piece
+from andon.pieces import Failure, Piece
+from worker.upstream.failures import garbage_failure
 from worker.upstream.redact import Redact, redactor
 from worker.upstream.sse import SseEvent
 
@@ -24,10 +25,15 @@ def random_id(prefix: str) -> str:
 
 
 class TranslatorContext(msgspec.Struct, frozen=True):
-    """What a translator needs from outside: a maker of ids (it gets the prefix), and a redactor of foreign text."""
+    """What a translator needs from outside.
+
+    A maker of ids (it gets the prefix), a redactor of foreign text, and what a client is told of a Responses event that
+    is none (it gets the reason).
+    """
 
     new_id: NewId = random_id
     redact: Redact = msgspec.field(default_factory=redactor)
+    garbage: Callable[[str], Failure] = garbage_failure
 
 
 class Translator(Protocol):

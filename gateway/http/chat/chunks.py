@@ -4,6 +4,7 @@ Owns their order: the role first, then what the model says, then the finish, the
 `[DONE]`. A failed response, and a body that ends early, is an `error` instead, nested as a chat has it.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from andon.errors import ToldError, error_body
@@ -78,5 +79,5 @@ class ChatChunks:
         return _data({**self._head, "choices": [choice], **usage, **members})
 
 
-def _data(body: dict[str, Any]) -> bytes:
+def _data(body: Mapping[str, object]) -> bytes:
     return b"data: %b\n\n" % encode(body)

@@ -1,12 +1,25 @@
 """Completion: an ended Response as one `chat.completion`."""
 
-from typing import Any
+from typing import Any, Literal, NotRequired, TypedDict
 
 from starlette.responses import Response
 
+from andon.events import StopObject
 from andon.frames import decode, encode
 from andon.ids import ResponseId
-from gateway.http.chat.ending import chat_usage, failure_body, failure_status, finish_reason, stop_member
+from gateway.http.chat.ending import chat_usage, failure_body, failure_status, finish_reason
+
+
+class ChatCompletion(TypedDict):
+    """OpenAI's completion, with what Andon adds: `stop`, of a stopped one."""
+
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[dict[str, Any]]
+    usage: dict[str, Any]
+    stop: NotRequired[StopObject]
 
 
 def completion(response_id: ResponseId, frame: bytes) -> Response:
@@ -31,15 +44,16 @@ def completion(response_id: ResponseId, frame: bytes) -> Response:
         "logprobs": None,
         "finish_reason": finish_reason(response, has_calls=bool(calls)),
     }
-    body = {
+    body: ChatCompletion = {
         "id": response_id,
         "object": "chat.completion",
         "created": int(response["created_at"]),
         "model": response["model"],
         "choices": [choice],
         "usage": chat_usage(response["usage"]),
-        **stop_member(response),
     }
+    if "stop" in response:
+        body["stop"] = response["stop"]
     return Response(encode(body), media_type="application/json")
 
 

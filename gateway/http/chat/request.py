@@ -4,11 +4,13 @@ Owns the mapping of every field but the messages (`messages`). Each is mapped, o
 silence, but for values that only say what is so anyway. Does no I/O.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
 
+from andon.create_body import CreateBody
 from andon.errors import RequestError
 from gateway.http.chat.messages import input_items
 
@@ -17,8 +19,11 @@ _SAME: Final = frozenset(
     {
         "model", "temperature", "top_p", "metadata", "store", "user", "service_tier", "safety_identifier",
         "prompt_cache_key", "parallel_tool_calls", "stream", "on_disconnect", "abandon_s",
+        "deadline_s",
     }
 )  # fmt: skip
+# What these members of a create came from.
+_WORDS: Final = {"input": ("messages",), "max_output_tokens": ("max_completion_tokens", "max_tokens")}
 # Fields that the Responses API has no word for, with the values that ask for nothing.
 _IDLE: Final[dict[str, tuple[Any, ...]]] = {
     "n": (1,),
@@ -57,6 +62,19 @@ def parse_chat(chat: dict[str, Any]) -> ChatRequest:
         elif value not in _IDLE.get(name, ()):
             raise _unsupported(name)
     return ChatRequest(body, include_usage)
+
+
+@contextlib.contextmanager
+def in_own_words(chat: dict[str, Any]) -> Iterator[None]:
+    """Let a refusal of what a chat became name what the client sent."""
+    try:
+        yield
+    except RequestError as error:
+        word = next((name for name in _WORDS.get(error.param or "", ()) if chat.get(name) is not None), None)
+        if word is None:
+            raise
+        message = error.message.replace(f"`{error.param}`", f"`{word}`")
+        raise type(error)(error.code, message, param=word) from error
 
 
 def _map_limit(value: Any, body: dict[str, Any]) -> None:
@@ -120,6 +138,38 @@ _MAPPED: Final[dict[str, Callable[[Any, dict[str, Any]], None]]] = {
     "tools": _map_tools,
     "tool_choice": _map_tool_choice,
 }
+
+
+def _body_schema() -> dict[str, Any]:
+    """Describe the body by these tables: what is in none of them must be null or absent."""
+    (_,), components = msgspec.json.schema_components((CreateBody,))
+    checked = components["CreateBody"]["properties"]
+    idle = {name: {"enum": [None, *values]} for name, values in _IDLE.items()}
+    limit = checked["max_output_tokens"]
+    return {
+        "type": "object",
+        "required": ["model", "messages"],
+        "properties": {
+            **idle,
+            **{name: checked.get(name, True) for name in sorted(_SAME)},
+            "messages": {"type": "array", "minItems": 1, "items": _OBJECT},
+            "stream_options": _OBJECT_OR_NULL,
+            "max_completion_tokens": limit,
+            "max_tokens": limit,
+            "reasoning_effort": True,
+            "verbosity": True,
+            "response_format": _OBJECT_OR_NULL,
+            "tools": {"anyOf": [{"type": "array", "items": _OBJECT}, {"type": "null"}]},
+            "tool_choice": {"anyOf": [{"type": "string"}, _OBJECT_OR_NULL]},
+        },
+        "additionalProperties": {"type": "null"},
+    }
+
+
+_OBJECT: Final = {"type": "object"}
+_OBJECT_OR_NULL: Final = {"type": ["object", "null"]}
+# The body's schema for the published contract.
+CHAT_BODY: Final = _body_schema()
 
 
 def _members(value: Any, path: str) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Admin: what operators see and do: lists, the live feed, broadcast stops, the audit."""

@@ -1,0 +1,1 @@
+"""Contract: what this gateway speaks, published: OpenAPI for HTTP, AsyncAPI for the socket."""

@@ -1,0 +1,1 @@
+"""The JavaScript client, on Node's own test runner, against real gateways."""

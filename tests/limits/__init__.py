@@ -1,0 +1,1 @@
+"""Limits: what one principal, one tenant, one create may have."""

@@ -1,0 +1,1 @@
+"""Node for tests: a pinned binary from PyPI, pinned packages from npm, nothing of the machine's own."""
