@@ -46,7 +46,7 @@ class Servers(ABC):
         for node in self.nodes:
             node.stop()
 
-    def wait_whole(self) -> None:
+    def wait_whole(self) -> None:  # noqa: B027  one server is whole
         """Wait until every replica that there is has what its master has."""
 
     def masters(self) -> list[EmbeddedValkey]:
