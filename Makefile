@@ -10,6 +10,8 @@ PYTHON ?=
 WORKERS ?= 2
 # Further arguments of the tool: `make test ARGS="tests/sim -k meter"`, `make run ARGS="--port 8000"`.
 ARGS ?=
+# What the tests' stacks run on: standalone, sentinel or cluster.
+REDIS ?= standalone
 
 # Nothing of the caller's Python or pip reaches the tools, but for where packages come from.
 PACKAGE_SOURCES := PIP_CACHE_DIR PIP_CERT PIP_CLIENT_CERT PIP_CONFIG_FILE PIP_DEFAULT_TIMEOUT PIP_EXTRA_INDEX_URL \
@@ -59,12 +61,12 @@ help: ## Say what there is
 
 venv: $(READY) ## Make the virtual environment
 
-test: $(READY) $(NODE_READY) ## Run all tests (ARGS="tests/sim -k meter": some)
-	$(HERMETIC) $(PY) -m pytest -n $(WORKERS) $(ARGS)
+test: $(READY) $(NODE_READY) ## Run all tests (ARGS="tests/sim -k meter": some; REDIS=cluster: on that)
+	$(HERMETIC) ANDON_TEST_REDIS=$(REDIS) $(PY) -m pytest -n $(WORKERS) $(ARGS)
 
 chaos: $(READY) ## Break things, in full: the model with 2,000 runs, every scenario, 5,000 stops (20 min)
 	$(HERMETIC) ANDON_MODEL_RUNS=2000 $(PY) -m pytest -p no:randomly --timeout 1800 tests/contract/test_model.py
-	$(HERMETIC) ANDON_CHAOS=full $(PY) -m pytest -p no:randomly tests/chaos tests/reliability/test_leaks.py tests/admin/test_crowd.py $(ARGS)
+	$(HERMETIC) ANDON_CHAOS=full ANDON_TEST_REDIS=$(REDIS) $(PY) -m pytest -p no:randomly tests/chaos tests/reliability/test_leaks.py tests/admin/test_crowd.py $(ARGS)
 
 fuzz: $(READY) ## Send over 20,000 inputs that nobody should, to both doors (ANDON_FUZZ_SEED=N repeats a run)
 	$(HERMETIC) ANDON_FUZZ=full $(if $(ANDON_FUZZ_SEED),ANDON_FUZZ_SEED=$(ANDON_FUZZ_SEED)) \

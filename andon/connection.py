@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 import structlog
 from redis.asyncio.connection import AbstractConnection
@@ -18,6 +18,9 @@ from andon.lifetime import background
 
 _log = structlog.get_logger(__name__)
 
+# Opens a connection to a server, whichever is the right one now, and returns it connected.
+OpenConnection: TypeAlias = Callable[[], Awaitable[AbstractConnection]]
+
 _BACKOFF_FIRST_S: Final = 0.02
 _BACKOFF_MOST_S: Final = 0.5
 
@@ -25,8 +28,8 @@ _BACKOFF_MOST_S: Final = 0.5
 class StandingConnection(ABC):
     """A connection kept up by `async with x.open()`."""
 
-    def __init__(self, make_connection: Callable[[], AbstractConnection], *, timeout_s: float) -> None:
-        self._make_connection = make_connection
+    def __init__(self, open_connection: OpenConnection, *, timeout_s: float) -> None:
+        self._open_connection = open_connection
         self._timeout_s = timeout_s
         self._connection: AbstractConnection | None = None
         # Set while a connection stands: what /readyz and start-up wait for.
@@ -58,10 +61,9 @@ class StandingConnection(ABC):
             backoff_s = min(backoff_s * 2, _BACKOFF_MOST_S)
 
     async def _connect(self) -> AbstractConnection:
-        connection = self._connection = self._make_connection()
         try:
             async with asyncio.timeout(self._timeout_s):
-                await connection.connect()  # type: ignore[no-untyped-call]
+                connection = self._connection = await self._open_connection()
                 await self._greet(connection)
         except TimeoutError as error:
             raise OSError("Redis did not answer the connection in time") from error
@@ -135,6 +137,16 @@ class StandingConnection(ABC):
     @abstractmethod
     def _closed(self) -> None:
         """Tell those who wait that there will be no other."""
+
+
+async def connected(connection: AbstractConnection) -> AbstractConnection:
+    """Connect and return it. Cancelling is safe: then it is closed, as after any failure."""
+    try:
+        await connection.connect()  # type: ignore[no-untyped-call]
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
+    return connection
 
 
 def _closed_under_us(error: Exception) -> OSError:

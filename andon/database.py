@@ -1,17 +1,18 @@
 """Database: the shared Redis, as one role of one process uses it.
 
 Owns the translation of `ANDON_REDIS_URL` into connections that are safe here, the start-up check of the server, and
-how a script runs. Redis 7 and newer, and Valkey.
+how a script runs. Redis 7 and newer, and Valkey; one server, the master that Sentinel names, or a cluster.
 
-Guarantees: commands of one `Database` run in the order in which they were called. A script is sent by digest and
-once more in full when the server has forgotten it; that is the only repeat, and the first one provably did not run.
+Guarantees: commands of one `Database` to one server run in the order in which they were called; a script that must
+come after commands of other slots is called after `first`. A script is sent by digest and once more in full when the
+server has forgotten it, and a command that a cluster's node refused unrun is sent to the right one: these are the only
+repeats, and what they repeat provably did not run.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
@@ -19,15 +20,23 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from andon.address import Topology, parse_address, without_password
+from andon.cluster import Cluster
+from andon.cluster_replication import ClusterReplication
+from andon.connection import OpenConnection, connected
 from andon.errors import StartError
 from andon.link import Argument, Link
+from andon.replication import Replication, Waiting
 from andon.script import Script, all_scripts
+from andon.sentinel import Sentinels
+from andon.sharded_subscriber import ShardedSubscriber
+from andon.subscriber import Subscriber, Subscriptions
 
 _MIN_VERSION: Final = (7, 0)
 
 
-def connection_maker(url: str, *, timeout_s: float) -> Callable[[], AbstractConnection]:
-    """Return a maker of single connections to the server of this URL.
+def connection_maker(url: str, *, timeout_s: float) -> OpenConnection:
+    """Return an opener of single connections to the server of this URL.
 
     `socket_timeout` is None because redis-py sends through `asyncio.wait_for` otherwise, which on CPython 3.11
     swallows a cancel; deadlines are kept by `Link`. Retries are off because redis-py repeats commands that may have
@@ -42,34 +51,60 @@ def connection_maker(url: str, *, timeout_s: float) -> Callable[[], AbstractConn
             protocol=2,
             driver_info=None,
         )
+        make: Callable[[], AbstractConnection] = pool.make_connection
+        make()  # an option that redis-py does not know is told now
     except ValueError:
         # Not its own words: where a password has a character that it should not, they hold a part of it.
         raise StartError(
             "bad setting ANDON_REDIS_URL: redis-py cannot read it; it looks like redis://:password@host:6379/0, "
             "special characters of the password written as %xx"
         ) from None
-    return pool.make_connection
-
-
-def without_password(url: str) -> str:
-    """Return the URL as it may be printed: without user and password, and without its query, which may hold both."""
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"***@{host}" if at and user else host, query="", fragment="").geturl()
+    except (TypeError, RedisError) as error:
+        raise StartError(f"bad setting ANDON_REDIS_URL: {error}") from error
+    return lambda: connected(make())
 
 
 class Database:
     """The shared Redis behind one multiplexed link."""
 
+    # Whether keys of different slots may live on different servers.
+    is_spread = False
+
     def __init__(self, url: str, *, timeout_s: float) -> None:
         self.url = url
-        self.make_connection = connection_maker(url, timeout_s=timeout_s)
-        self._link = Link(self.make_connection, timeout_s=timeout_s, greet=_load_scripts)
+        try:
+            address = parse_address(url)
+        except ValueError as error:
+            raise StartError(f"bad setting ANDON_REDIS_URL: {error}") from error
+
+        def opener(node_url: str) -> OpenConnection:
+            return connection_maker(node_url, timeout_s=timeout_s)
+
+        # What finds the server, where that is a question; the cluster, where there is one.
+        self._sentinels: Sentinels | None = None
+        self._cluster: Cluster | None = None
+        self._link: Link | Cluster
+        self.open_connection: OpenConnection
+        match address.topology:
+            case Topology.CLUSTER:
+                self._link = self._cluster = Cluster(address, timeout_s=timeout_s, opener=opener, greet=_load_scripts)
+                self.open_connection = self._cluster.open_connection
+                self.is_spread = True
+                return
+            case Topology.SENTINEL:
+                self._sentinels = Sentinels(address, timeout_s=timeout_s, opener=opener)
+                self.open_connection = self._sentinels.open_connection
+            case Topology.STANDALONE:
+                self.open_connection = opener(url)
+        self._link = Link(self.open_connection, timeout_s=timeout_s, greet=_load_scripts)
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator["Database"]:
         """Keep the link up for as long as the context lasts."""
-        async with self._link.open():
+        async with contextlib.AsyncExitStack() as stack:
+            if self._sentinels is not None:
+                await stack.enter_async_context(self._sentinels.open())
+            await stack.enter_async_context(self._link.open())
             yield self
 
     @property
@@ -84,7 +119,8 @@ class Database:
             async with asyncio.timeout(timeout_s):
                 await self._link.connected.wait()
         except TimeoutError as error:
-            raise StartError(f"Redis is not reachable at {shown} (ANDON_REDIS_URL)") from error
+            why = f": {self._cluster.trouble}" if self._cluster is not None and self._cluster.trouble else ""
+            raise StartError(f"Redis is not reachable at {shown} (ANDON_REDIS_URL){why}") from error
         info = await self.call("INFO", "server")
         version = _version(info)
         if version < _MIN_VERSION:
@@ -99,6 +135,59 @@ class Database:
         """Run a script. It is sent at once, in order; await the result when it is wanted."""
         tail = (len(keys), *keys, *args)
         return self._link.call("EVALSHA", script.sha, *tail, if_unknown=("EVAL", script.text, *tail))
+
+    async def everywhere(self, *args: Argument) -> list[Any]:
+        """Run one command without a key on every master."""
+        if self._cluster is None:
+            return [await self.call(*args)]
+        return await asyncio.gather(*self._cluster.call_each(*args))
+
+    async def first(self, hints: Iterable[Awaitable[Any]]) -> None:
+        """Make sure that commands which were called run before what is called next, in whatever slots they are.
+
+        One server runs them in the order of the wire: then nothing waits, and all of it goes out in one write. Between
+        servers there is no such order: then they are awaited. Raises what they raise.
+        """
+        if self.is_spread:
+            for hint in hints:
+                await hint
+
+    def subscriber(
+        self,
+        *,
+        sharded: bool,
+        timeout_s: float,
+        ping_every_s: float,
+        on_message: Callable[[str, bytes], None],
+        on_confirmed: Callable[[str], None],
+    ) -> Subscriptions:
+        """Make a subscriber of this Redis; it is open for no longer than this.
+
+        In a cluster a sharded channel is heard at the node of its slot, any other at any node: what is published on it
+        reaches all.
+        """
+        if self._cluster is not None and sharded:
+            return ShardedSubscriber(
+                self._cluster,
+                timeout_s=timeout_s,
+                ping_every_s=ping_every_s,
+                on_message=on_message,
+                on_confirmed=on_confirmed,
+            )
+        return Subscriber(
+            self.open_connection,
+            sharded=sharded,
+            timeout_s=timeout_s,
+            ping_every_s=ping_every_s,
+            on_message=on_message,
+            on_confirmed=on_confirmed,
+        )
+
+    def replication(self, *, timeout_s: float, wait_s: float) -> Waiting:
+        """Make what runs a script and waits for a replica; it is open for no longer than this."""
+        if self._cluster is not None:
+            return ClusterReplication(self._cluster, timeout_s=timeout_s, wait_s=wait_s, plain=self.eval)
+        return Replication(self.open_connection, timeout_s=timeout_s, wait_s=wait_s)
 
 
 async def _load_scripts(connection: AbstractConnection) -> None:

@@ -37,6 +37,9 @@ after it, so that each is a superset of the truth.
 | `andon:{broadcasts}:targets:B` | set    | own     | 7 days; gone when it ends   | tend             | gateways        |
 | `andon:audit`              | stream     | own     | 7 days, trimmed by age      | gateways, workers| operators       |
 
+In a cluster each `own` key is in a slot of its own, on whatever node that is: it is written, and awaited, before the
+session's script (`Database.first`). `andon:stop:W` is published to all nodes; the session's channel at its slot's node.
+
 T is a session tag, R a response id, W a worker id, G a gateway id, B a broadcast id, E the digest of a client's event
 id, P the tag of a principal or of a tenant: what is counted against a limit, and only where that limit is set. `live`
 time to live: `ANDON_QUEUE_TTL_S` + `ANDON_MAX_RUN_S` + `ANDON_LOG_TTL_S` at submit and at claim, renewed by appends and

@@ -6,6 +6,7 @@ judged by Redis' clock; the worker judges itself by its own monotonic clock (`wo
 """
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any, Final
 
 import msgspec
@@ -54,11 +55,18 @@ class Leases:
         """Renew the lease; False if this id was declared dead, for good."""
         listed = self._database.call("ZADD", keys.WORKERS, 0, worker_id)
         kept = self._database.call("PEXPIRE", keys.WORKERS, KEYS_TTL_MS)
+        if self._database.is_spread:
+            await self._stand_listed(worker_id, listed)
         reply = self._database.eval(
             script("renew"),
             [keys.lease(worker_id), keys.worker_jobs(worker_id)],
             [self._lease_ms, KEYS_TTL_MS, encode(about)],
         )
+        await self._stand_listed(worker_id, listed)
+        await kept
+        return bool((await reply)[0] == b"ok")
+
+    async def _stand_listed(self, worker_id: WorkerId, listed: Awaitable[Any]) -> None:
         try:
             await listed
         except StoreUnavailable:
@@ -66,8 +74,6 @@ class Leases:
             # every stream; but never for a worker that nobody would find.
             if await self._database.call("ZSCORE", keys.WORKERS, worker_id) is None:
                 raise
-        await kept
-        return bool((await reply)[0] == b"ok")
 
     async def bury(self, worker_id: WorkerId, *, by_itself: bool = False) -> bool:
         """Declare a worker dead if its lease has run out (or it asks itself); tell whether it is."""

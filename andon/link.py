@@ -9,6 +9,7 @@ Guarantees:
   called knows whether a repeat is safe. (redis-py's own retries are off: they repeat commands that already ran.)
 - No call waits longer than its deadline. A connection whose oldest reply is overdue is given up, so a frozen server
   costs one deadline, not one a call.
+- A server that is no master any more is left: what it refused did not run, and is StoreUnavailable, too.
 - Cancelling a caller cancels nothing on the wire: callers await futures, and the reply of an abandoned call is read
   and dropped. No reply is ever mixed up.
 """
@@ -21,23 +22,34 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
-from andon.connection import StandingConnection
+from andon.connection import OpenConnection, StandingConnection
 from andon.errors import StoreUnavailable
 
 Argument: TypeAlias = str | bytes | int | float
 
 _WATCH_EVERY_S: Final = 0.05
 _MOST_UNSENT: Final = 20_000
+# How a server says that it has become a replica, or is one: whatever it is asked to write, another is the one to ask.
+_DEMOTED: Final = ("READONLY", "MASTERDOWN", "UNBLOCKED")
+# A master that is cut off from its replicas refuses writes. It is not left: it may be the master all the same, and to
+# connect anew for each write would help nobody; where there is another, the sentinels say so.
+_FORLORN: Final = "NOREPLICAS"
 
 
-class _Call(msgspec.Struct):
+class Call(msgspec.Struct):
+    """One command on its way. `deadline`: loop time."""
+
     args: tuple[Argument, ...]
     reply: "asyncio.Future[Any]"
     deadline: float
     # What to send instead if the server does not know the script: EVAL with the whole text.
     if_unknown: tuple[Argument, ...] | None = None
+    # In a cluster: whether it may go to another server, how often it did, and whether the next needs ASKING before it.
+    is_bound: bool = True
+    redirects: int = 0
+    is_asking: bool = False
 
 
 class Link(StandingConnection):
@@ -45,17 +57,17 @@ class Link(StandingConnection):
 
     def __init__(
         self,
-        make_connection: Callable[[], AbstractConnection],
+        open_connection: OpenConnection,
         *,
         timeout_s: float,
         greet: Callable[[AbstractConnection], Awaitable[None]] | None = None,
     ) -> None:
-        super().__init__(make_connection, timeout_s=timeout_s)
+        super().__init__(open_connection, timeout_s=timeout_s)
         self._greeting = greet
         # Called and not yet written; bounded by _MOST_UNSENT, beyond which calls fail at once.
-        self._unsent: deque[_Call] = deque()
+        self._unsent: deque[Call] = deque()
         # Written, reply not yet read, in order.
-        self._in_flight: deque[_Call] = deque()
+        self._in_flight: deque[Call] = deque()
         self._wake = asyncio.Event()
 
     def call(
@@ -67,13 +79,14 @@ class Link(StandingConnection):
         Cancelling the wait is safe; the command may run all the same.
         """
         loop = asyncio.get_running_loop()
-        call = _Call(args, loop.create_future(), loop.time() + (timeout_s or self._timeout_s), if_unknown)
-        self._queue(call)
+        call = Call(args, loop.create_future(), loop.time() + (timeout_s or self._timeout_s), if_unknown)
+        self.queue(call)
         return call.reply
 
-    def _queue(self, call: _Call) -> None:
+    def queue(self, call: Call) -> None:
+        """Queue a call that was made elsewhere."""
         if len(self._unsent) >= _MOST_UNSENT:
-            self._fail(call, "too many commands wait for Redis")
+            fail(call, "too many commands wait for Redis")
         else:
             self._unsent.append(call)
             self._wake.set()
@@ -92,12 +105,15 @@ class Link(StandingConnection):
         while True:
             await self._wake.wait()
             self._wake.clear()
-            calls = [call for call in self._unsent if not call.reply.done()]
+            calls = self._departing()
             self._unsent.clear()
             if calls:
                 # Before the write: if it fails midway, nobody knows what ran, and `_lost` says so to them all.
                 self._in_flight.extend(calls)
                 await self._send(connection, [call.args for call in calls])
+
+    def _departing(self) -> list[Call]:
+        return [call for call in self._unsent if not call.reply.done()]
 
     async def _read(self, connection: AbstractConnection) -> None:
         while True:
@@ -110,16 +126,27 @@ class Link(StandingConnection):
     def _answer(self, reply: Any) -> None:
         call = self._in_flight.popleft()
         if isinstance(reply, NoScriptError) and call.if_unknown is not None:
-            self._queue(_Call(call.if_unknown, call.reply, call.deadline))
+            call.args, call.if_unknown = call.if_unknown, None
+            self.queue(call)
         elif call.reply.done():
             pass  # its caller went away
         elif isinstance(reply, ResponseError):
-            is_full = isinstance(reply, OutOfMemoryError) or str(reply).startswith("OOM")
-            error = StoreUnavailable("Redis is full; make room or wait", code="store_full") if is_full else reply
-            call.reply.set_exception(error)
-            call.reply.exception()  # a caller that goes away before it looks is no error of the program
+            self._refused(call, reply)
         else:
             call.reply.set_result(reply)
+
+    def _refused(self, call: Call, error: ResponseError) -> None:
+        """Take in an error reply. Raises OSError if this server is to be left."""
+        told = words(error)
+        if told.startswith("OOM"):
+            fail_with(call, StoreUnavailable("Redis is full; make room or wait", code="store_full"))
+        elif told.startswith(_FORLORN):
+            fail(call, "Redis has too few replicas to write")
+        elif told.startswith(_DEMOTED):
+            fail(call, "this Redis is no master any more")
+            raise OSError(f"the server is no master any more: {told}")
+        else:
+            fail_with(call, error)
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
@@ -127,7 +154,7 @@ class Link(StandingConnection):
             await asyncio.sleep(_WATCH_EVERY_S)
             now = loop.time()
             while self._unsent and self._unsent[0].deadline < now:
-                self._fail(self._unsent.popleft(), "Redis is not reachable")
+                fail(self._unsent.popleft(), "Redis is not reachable")
             if self._in_flight and self._in_flight[0].deadline < now:
                 await self._give_up("a reply is overdue")
 
@@ -135,14 +162,26 @@ class Link(StandingConnection):
         # What was in flight may or may not have run: its callers decide. What was not sent waits for the next
         # connection, within its deadline.
         while self._in_flight:
-            self._fail(self._in_flight.popleft(), "the connection to Redis was lost")
+            fail(self._in_flight.popleft(), "the connection to Redis was lost")
 
     def _closed(self) -> None:
         while self._unsent:
-            self._fail(self._unsent.popleft(), "the link was closed")
+            fail(self._unsent.popleft(), "the link was closed")
 
-    @staticmethod
-    def _fail(call: _Call, why: str) -> None:
-        if not call.reply.done():
-            call.reply.set_exception(StoreUnavailable(f"{why}; try again"))
-            call.reply.exception()  # a caller that goes away before it looks is no error of the program
+
+def words(error: ResponseError) -> str:
+    """Return what the server said, its code first: redis-py takes off those that it knows."""
+    code, told = error.status_code, str(error)
+    return told if code is None or told.startswith(code) else f"{code} {told}"
+
+
+def fail(call: Call, why: str) -> None:
+    """Let a call fail as one that may be repeated."""
+    fail_with(call, StoreUnavailable(f"{why}; try again"))
+
+
+def fail_with(call: Call, error: Exception) -> None:
+    """Let a call fail with this error, unless its caller has gone away."""
+    if not call.reply.done():
+        call.reply.set_exception(error)
+        call.reply.exception()  # a caller that goes away before it looks is no error of the program

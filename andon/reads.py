@@ -82,6 +82,14 @@ class Reads:
         """Tell whether the job is there: neither expired nor lost."""
         return bool(await self.database.call("EXISTS", keys.job(rid)))
 
+    async def holds(self, rid: ResponseId, length: int) -> bool:
+        """Tell whether the job is there, neither expired nor lost, and did not end with fewer events than these.
+
+        It does where a failover lost the end of its log, and what was left was ended.
+        """
+        state, last = await self.database.call("HMGET", keys.job(rid), "state", "last")
+        return state is not None and (last is None or int(last) >= length)
+
     async def progress(self, rid: ResponseId) -> StopReceipt:
         """Read how far the stop of a job has got."""
         (fate,) = await self.fates([rid])

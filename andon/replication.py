@@ -9,13 +9,14 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, Final, Literal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, Literal, Protocol
 
 import structlog
-from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, ResponseError
 
+from andon.connection import OpenConnection
 from andon.errors import StoreUnavailable
 from andon.lifetime import background
 from andon.link import Argument, Link
@@ -27,11 +28,33 @@ _COUNT_EVERY_S: Final = 2.0
 _CONNECTED: Final = re.compile(rb"connected_slaves:(\d+)")
 
 
+class Waiting(Protocol):
+    """What runs a script and waits for a replica, however many servers are behind it."""
+
+    def open(self) -> AbstractAsyncContextManager[Any]:
+        """Keep up what is behind it for as long as the context lasts."""
+        ...
+
+    async def count(self) -> int:
+        """Count the replicas now. Raises StoreUnavailable."""
+        ...
+
+    def serves(self, key: str) -> bool:
+        """Tell whether the server of this key has a replica to wait for."""
+        ...
+
+    async def eval(
+        self, script: Script, keys: Sequence[str], args: Sequence[Argument]
+    ) -> tuple[Any, float | Literal[False] | None]:
+        """Run a script and wait for a replica; return its reply, and when a replica had it."""
+        ...
+
+
 class Replication:
     """Scripts that wait for a replica."""
 
-    def __init__(self, make_connection: Callable[[], AbstractConnection], *, timeout_s: float, wait_s: float) -> None:
-        self._link = Link(make_connection, timeout_s=timeout_s + wait_s)
+    def __init__(self, open_connection: OpenConnection, *, timeout_s: float, wait_s: float) -> None:
+        self._link = Link(open_connection, timeout_s=timeout_s + wait_s)
         self._wait_ms = max(1, int(wait_s * 1000))
         # As last counted; a replica that was lost since makes one WAIT time out, and says so.
         self.replicas = 0
@@ -55,6 +78,11 @@ class Replication:
         found = _CONNECTED.search(await self._link.call("INFO", "replication"))
         self.replicas = int(found[1]) if found else 0
         return self.replicas
+
+    def serves(self, key: str) -> bool:
+        """Tell whether the server of this key has a replica to wait for."""
+        del key
+        return self.replicas > 0
 
     def call_many(self, commands: Sequence[tuple[Argument, ...]]) -> "list[asyncio.Future[Any]]":
         """Send commands on the connection on which the scripts go; wait for no replica."""

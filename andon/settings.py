@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
+from andon.address import parse_address
 from andon.errors import StartError
 
 _PREFIX = "ANDON_"
@@ -35,9 +36,8 @@ def _known_upstream(value: str) -> str:
 
 
 def _known_scheme(value: str) -> str:
-    if value.startswith(("redis://", "rediss://", "unix://")):
-        return value
-    raise ValueError("must start with redis://, rediss:// or unix://")
+    parse_address(value)
+    return value
 
 
 _ORIGIN: Final = re.compile(r"https?://[^/?#@\s]+")
@@ -83,7 +83,9 @@ class Settings(BaseModel):
 
     # Not shown: it may hold a password.
     redis_url: Annotated[str, AfterValidator(_known_scheme)] = Field(
-        "redis://127.0.0.1:6379/0", repr=False, description="Where the shared state is."
+        "redis://127.0.0.1:6379/0",
+        repr=False,
+        description="Where the shared state is: one server, Sentinel or a cluster.",
     )
     upstream_api: Annotated[str, AfterValidator(_known_upstream)] = Field(
         "responses",

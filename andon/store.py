@@ -19,7 +19,7 @@ from andon.link import Argument
 from andon.pieces import Cause, Failure
 from andon.places import Places
 from andon.reads import Reads
-from andon.replication import Replication
+from andon.replication import Replication, Waiting
 from andon.replies import (
     Claimed,
     JobView,
@@ -78,7 +78,7 @@ def _longest_life_s(settings: Settings) -> float:
 class Store(Reads):
     """The scripts of a job's life, typed."""
 
-    def __init__(self, database: Database, settings: Settings, replication: Replication | None = None) -> None:
+    def __init__(self, database: Database, settings: Settings, replication: Waiting | None = None) -> None:
         super().__init__(database)
         self.settings = settings
         # What a stop waits for, where the server has replicas; workers have no use for it.
@@ -100,6 +100,7 @@ class Store(Reads):
         rid = submission.response_id
         tag = tag_of(rid)
         hints = [*self._index(tag), *self._enqueue(rid)]
+        await self.database.first(hints)
         reply = self.database.eval(
             script("submit"),
             [
@@ -172,7 +173,7 @@ class Store(Reads):
             self._turn_ttl_ms,
         ]
         replicated: float | Literal[False] | None = None
-        if self._replication is not None and self._replication.replicas:
+        if self._replication is not None and self._replication.serves(keys.job(rid)):
             reply, replicated = await self._replication.eval(script("stop"), self._ending_keys(rid), args)
         else:
             reply = await self.database.eval(script("stop"), self._ending_keys(rid), args)
@@ -197,7 +198,8 @@ class Store(Reads):
 
     def beside_stops(self, commands: Sequence[tuple[Argument, ...]]) -> "list[asyncio.Future[Any]]":
         """Send commands at once, on the connection on which stops go, so that they run before the next one."""
-        if self._replication is not None and self._replication.replicas:
+        # In a cluster the audit is on a node of its own: there is no connection that both take.
+        if isinstance(self._replication, Replication) and self._replication.replicas:
             return self._replication.call_many(commands)
         return [asyncio.ensure_future(self.database.call(*command)) for command in commands]
 
@@ -205,6 +207,7 @@ class Store(Reads):
         """Give a waiting response its turn: into the queue first, then the session's script."""
         tag = tag_of(rid)
         hints = self._enqueue(rid)
+        await self.database.first(hints)
         reply = self.database.eval(
             script("promote"),
             [keys.job(rid), keys.log(rid), keys.lanes(tag)],
@@ -284,6 +287,7 @@ class Store(Reads):
             # A worker that dies before its next beat must not leave the set for ever.
             self.database.call("PEXPIRE", keys.worker_jobs(worker_id), KEYS_TTL_MS),
         ]
+        await self.database.first(hints)
         reply = self.database.eval(
             script("claim"),
             self._ending_keys(rid),
@@ -383,6 +387,7 @@ class Store(Reads):
         """
         rid = job.response_id
         hints = self._enqueue(rid)
+        await self.database.first(hints)
         reply = self.database.eval(
             script("requeue"),
             self._ending_keys(rid),

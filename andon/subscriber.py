@@ -12,12 +12,14 @@ Handlers are plain functions, called within the reader: they must not block.
 import asyncio
 import math
 from collections.abc import Callable
-from typing import Any, Final
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, Protocol
 
 import structlog
 from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ResponseError
 
-from andon.connection import StandingConnection
+from andon.connection import OpenConnection, StandingConnection
 from andon.errors import StoreUnavailable
 
 _log = structlog.get_logger(__name__)
@@ -28,12 +30,33 @@ _CONFIRMED: Final = {b"subscribe", b"ssubscribe"}
 _MOST_CHANNELS_A_COMMAND: Final = 1000
 
 
+class Subscriptions(Protocol):
+    """What a subscriber is to whoever listens, however many connections are behind it."""
+
+    def open(self) -> AbstractAsyncContextManager[Any]:
+        """Keep up what is behind it for as long as the context lasts."""
+        ...
+
+    async def subscribe(self, channel: str) -> None:
+        """Subscribe and wait for the server's confirmation."""
+        ...
+
+    def unsubscribe(self, channel: str) -> None:
+        """Leave a channel."""
+        ...
+
+    @property
+    def deaf(self) -> bool:
+        """Tell whether any wanted channel is unconfirmed at this moment."""
+        ...
+
+
 class Subscriber(StandingConnection):
     """Subscriptions to channels of one kind over one standing connection."""
 
     def __init__(
         self,
-        make_connection: Callable[[], AbstractConnection],
+        open_connection: OpenConnection,
         *,
         sharded: bool,
         timeout_s: float,
@@ -41,7 +64,7 @@ class Subscriber(StandingConnection):
         on_message: Callable[[str, bytes], None],
         on_confirmed: Callable[[str], None],
     ) -> None:
-        super().__init__(make_connection, timeout_s=timeout_s)
+        super().__init__(open_connection, timeout_s=timeout_s)
         self._prefix = "S" if sharded else ""
         self._ping_every_s = ping_every_s
         self._on_message = on_message
@@ -60,15 +83,20 @@ class Subscriber(StandingConnection):
 
         Raises StoreUnavailable if it does not come within the time-out; the channel stays wanted.
         """
-        confirmed = self._wanted.get(channel)
-        if confirmed is None:
-            confirmed = self._wanted[channel] = asyncio.get_running_loop().create_future()
-            self._command("SUBSCRIBE", channel)
+        confirmed = self.want(channel)
         try:
             async with asyncio.timeout(self._timeout_s):
                 await asyncio.shield(confirmed)
         except TimeoutError as error:
             raise StoreUnavailable("Redis did not confirm a subscription in time; try again") from error
+
+    def want(self, channel: str) -> "asyncio.Future[None]":
+        """Subscribe without waiting; return the future of the confirmation on the present connection."""
+        confirmed = self._wanted.get(channel)
+        if confirmed is None:
+            confirmed = self._wanted[channel] = asyncio.get_running_loop().create_future()
+            self._command("SUBSCRIBE", channel)
+        return confirmed
 
     def unsubscribe(self, channel: str) -> None:
         """Leave a channel; messages that are under way may still arrive."""
@@ -99,22 +127,32 @@ class Subscriber(StandingConnection):
             await self._wake.wait()
             self._wake.clear()
             commands, self._commands = self._commands, []
-            packed: list[tuple[str | bytes | int | float, ...]] = []
-            for verb, channel in commands:
-                name = self._prefix + verb
-                if packed and packed[-1][0] == name and len(packed[-1]) < _MOST_CHANNELS_A_COMMAND:
-                    packed[-1] = (*packed[-1], channel)
-                else:
-                    packed.append((name, channel))
-            if packed:
-                await self._send(connection, packed)
+            if commands:
+                await self._send(connection, self._packed(commands))
+
+    def _packed(self, commands: list[tuple[str, str]]) -> list[tuple[str | bytes | int | float, ...]]:
+        packed: list[tuple[str | bytes | int | float, ...]] = []
+        for verb, channel in commands:
+            name = self._prefix + verb
+            if packed and packed[-1][0] == name and len(packed[-1]) < _MOST_CHANNELS_A_COMMAND:
+                packed[-1] = (*packed[-1], channel)
+            else:
+                packed.append((name, channel))
+        return packed
 
     async def _read(self, connection: AbstractConnection) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            reply = await connection.read_response(timeout=math.inf, disconnect_on_error=False)
+            try:
+                reply = await connection.read_response(timeout=math.inf, disconnect_on_error=False)
+            except ResponseError as error:
+                self._refused(error)
+                continue
             self._heard_at, self._pinged_at = loop.time(), None
             self._take(reply)
+
+    def _refused(self, error: ResponseError) -> None:
+        raise error
 
     def _take(self, reply: Any) -> None:
         if not isinstance(reply, list):

@@ -32,7 +32,6 @@ from andon.protocol import (
     session_name,
     starting_after_of,
 )
-from andon.replication import Replication
 from andon.settings import Settings
 from andon.settlements import Shipper
 from andon.store import Store
@@ -90,16 +89,14 @@ class Gateway:
         self._id = new_gateway_id()
         self.doorkeeper = Doorkeeper(settings)
         self._database = Database(settings.redis_url, timeout_s=settings.command_timeout_s)
-        self._replication = Replication(
-            self._database.make_connection, timeout_s=settings.command_timeout_s, wait_s=settings.replica_wait_s
+        self._replication = self._database.replication(
+            timeout_s=settings.command_timeout_s, wait_s=settings.replica_wait_s
         )
         self._store = Store(self._database, settings, self._replication)
         self._shipper = Shipper(self._database, self._store.places)
         self._trail = Trail(self._store, process=self._id)
         self._sweep = Sweep(self._database, settings, store=self._store, shipper=self._shipper, trail=self._trail)
-        self._hub = Hub(
-            self._database.make_connection, timeout_s=settings.command_timeout_s, ping_every_s=_PING_EVERY_S
-        )
+        self._hub = Hub(self._database, timeout_s=settings.command_timeout_s, ping_every_s=_PING_EVERY_S)
         self._stops = Stops(
             self._store, self._hub, self._trail, wait_s=settings.cancel_wait_s, on_settled=self._shipper.note
         )

@@ -51,6 +51,7 @@ class Attachment:
         # Seconds without anybody attached until the response is stopped; 0: never.
         self.abandon_s = abandon_s
         self._cursor = Cursor(starting_after + 1)
+        self._first = starting_after + 1
         self._store = store
         self._outbox = outbox
         self._spawn = spawn
@@ -82,7 +83,8 @@ class Attachment:
         frames = self._cursor.take(batch)
         if isinstance(frames, tuple):
             self._deliver(frames)
-        elif frames is Gap.MISSING:
+        elif frames is Gap.MISSING or (frames is Gap.SEEN and batch.terminal):
+            # An ending among what was delivered: a failover lost the end of the log, and what was left was ended.
             self._fill()
 
     def on_missed(self) -> None:
@@ -148,5 +150,7 @@ class Attachment:
             self._deliver(frames)
 
     async def _is_lost(self) -> bool:
-        """Tell whether Redis itself lost the job: it was there once, for it was accepted."""
-        return self.accepted and not await self._store.exists(self.response_id)
+        """Tell whether Redis itself lost the job, or events of it that were delivered here."""
+        # It was there once, for it was accepted. What a client says that it has is not checked: that is no loss.
+        delivered = self._cursor.next if self._cursor.next > self._first else 0
+        return self.accepted and not await self._store.holds(self.response_id, delivered)

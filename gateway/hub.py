@@ -7,17 +7,16 @@ under a held session hears every batch published after, or is told that it may h
 
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Protocol
 
 import structlog
-from redis.asyncio.connection import AbstractConnection
 
 from andon import keys
+from andon.database import Database
 from andon.errors import ContractError
 from andon.frames import Batch, parse_batch
 from andon.ids import ResponseId, SessionTag, tag_of
-from andon.subscriber import Subscriber
 
 _log = structlog.get_logger(__name__)
 
@@ -41,11 +40,8 @@ class Listener(Protocol):
 class Hub:
     """Session channels in, listeners out."""
 
-    def __init__(
-        self, make_connection: Callable[[], AbstractConnection], *, timeout_s: float, ping_every_s: float
-    ) -> None:
-        self._subscriber = Subscriber(
-            make_connection,
+    def __init__(self, database: Database, *, timeout_s: float, ping_every_s: float) -> None:
+        self._subscriber = database.subscriber(
             sharded=True,
             timeout_s=timeout_s,
             ping_every_s=ping_every_s,

@@ -24,10 +24,10 @@ from andon.replies import Claimed
 from andon.rescue import Rescuer
 from andon.settings import Settings
 from andon.store import Store
-from andon.subscriber import Subscriber
 from andon.trail import Trail
 from worker.beat import RENEWALS_A_LEASE, Beat
 from worker.claimer import Claimer
+from worker.orphans import Orphans
 from worker.presence import Presence
 from worker.roster import Roster
 from worker.scribe import Scribe
@@ -76,8 +76,7 @@ class Life:
         async with task_group() as group:
             roster = Roster(self._store, rescuer=self._rescuer, on_settled=self._on_settled, spawn=group.create_task)
             switch = Switch(self._settings.lease_s, on_fire=self._lost.set)
-            control = Subscriber(
-                self._database.make_connection,
+            control = self._database.subscriber(
                 sharded=False,
                 timeout_s=self._settings.command_timeout_s,
                 ping_every_s=self._settings.lease_s / RENEWALS_A_LEASE,
@@ -112,7 +111,9 @@ class Life:
                 _log.info("worker.ready", worker=self.worker_id, concurrency=self._settings.worker_concurrency)
                 with switch.armed():
                     async with background(
-                        claimer.adopt(every_s=self._settings.lease_s), Presence(self._store, roster, self._trail).run()
+                        claimer.adopt(every_s=self._settings.lease_s),
+                        Presence(self._store, roster, self._trail).run(),
+                        self._orphans(roster).run(),
                     ):
                         await self._live(beat, claimer, roster)
 
@@ -127,6 +128,16 @@ class Life:
         renew_every_s = min(self._settings.lease_s, self._settings.live_ttl_s / 4)
         return Scribe(
             claimed, store=self._store, source=self._source, settings=self._settings, renew_every_s=renew_every_s
+        )
+
+    def _orphans(self, roster: Roster) -> Orphans:
+        return Orphans(
+            self.worker_id,
+            leases=self._leases,
+            roster=roster,
+            rescuer=self._rescuer,
+            store=self._store,
+            every_s=self._settings.lease_s,
         )
 
     def _hear(self, roster: Roster, message: bytes) -> None:

@@ -7,7 +7,7 @@ that runs here is not obeyed but checked against the mark.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -21,6 +21,9 @@ from worker.scribe import Scribe
 from worker.verdict import Loss
 
 _log = structlog.get_logger(__name__)
+
+# Until a stop that a failover lost has been asserted again by its gateway.
+_STOPS_ARE_BACK_S: Final = 2.0
 
 
 class Roster:
@@ -66,6 +69,11 @@ class Roster:
             except Exception:  # noqa: BLE001  see below
                 # A run's outermost boundary: its siblings go on. Its owner lives, so nobody else would end the job.
                 _log.exception("run.crashed", response=scribe.response_id)
+                await self._rescuer.rescue_job(scribe.response_id, scribe.job.worker_id)
+            if scribe.loss is Loss.CUT:
+                # The same: a failover lost what this run had logged, and nobody else would end what is left. If it lost
+                # a stop as well, the gateway that recorded it asserts it once a second: it shall come first.
+                await asyncio.sleep(_STOPS_ARE_BACK_S)
                 await self._rescuer.rescue_job(scribe.response_id, scribe.job.worker_id)
             self._on_settled(scribe.job.tag)
             await self._store.forget(scribe.job.worker_id, scribe.response_id)

@@ -84,6 +84,11 @@ class Scribe:
         return self.job.response_id
 
     @property
+    def loss(self) -> Loss | None:
+        """Tell why the job is no longer this worker's to write, if it is not."""
+        return self._verdict.loss if isinstance(self._verdict, Abandoned) else None
+
+    @property
     def tokens_so_far(self) -> int:
         """Count what the model has said: as its server tells, else a token a piece. For consoles."""
         told = self._pump.usage_so_far
@@ -222,6 +227,9 @@ class Scribe:
                 self.abandon(Loss.GONE)
             case Written.FENCED:
                 self.abandon(Loss.FENCED)
+            case Written.GAP:
+                self._log.warning("log.cut", length=outcome.length, expected=self._book.next)
+                self.abandon(Loss.CUT)
             case other:
                 self._log.error("append.unexpected", reply=other)
                 self.abandon(Loss.FENCED)
@@ -331,6 +339,9 @@ class Scribe:
                 self.abandon(Loss.GONE)
             case Written.FENCED:
                 self.abandon(Loss.FENCED)
+            case Written.GAP:
+                self._log.warning("log.cut", length=outcome.length, expected=self._book.next)
+                self.abandon(Loss.CUT)
             case other:
                 self._log.error("settle.unexpected", reply=other, length=outcome.length, expected=self._book.next)
                 self.abandon(Loss.FENCED)

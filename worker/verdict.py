@@ -42,6 +42,7 @@ class Loss(StrEnum):
 
     FENCED = "fenced"  # another owner or generation, or ended by a rescuer
     GONE = "gone"  # Redis itself lost the job
+    CUT = "cut"  # a failover lost the end of its log; a rescuer ends it by what is left
     LEASE = "lease"  # the dead-man's switch fired, or a tombstone was found
 
 

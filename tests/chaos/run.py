@@ -12,7 +12,7 @@ import msgspec
 from tests.chaos.account import Account, Row
 from tests.chaos.load import Load, Shape
 from tests.chaos.plant import Plant
-from tests.chaos.scenarios import LEASE_S, Scenario
+from tests.chaos.scenarios import Scenario
 
 _TROUBLE_AFTER_S: Final = 0.7
 # What a worker says at level error when it cuts itself off: rightly so in many scenarios, and in any of them on a
@@ -22,7 +22,7 @@ _CUT_OFF: Final = ("switch.fired", "worker.lost")
 
 def plant(scenario: Scenario, logs: Path) -> Plant:
     """Make a plant for a scenario."""
-    made = Plant(logs, workers=scenario.workers, lease_s=LEASE_S)
+    made = Plant(logs, workers=scenario.workers, lease_s=scenario.lease_s)
     for word in _CUT_OFF:
         made.expect_log(word)
     return made
@@ -36,4 +36,4 @@ async def run(scenario: Scenario, plant: Plant, shape: Shape) -> Row:
         await asyncio.sleep(_TROUBLE_AFTER_S)
         await scenario.break_it(plant)
     account = Account(scenario.name, plant, load, data_was_lost=scenario.loses_data)
-    return await account.draw(patience_s=4 * LEASE_S)
+    return await account.draw(patience_s=4 * plant.lease_s)

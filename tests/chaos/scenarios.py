@@ -11,6 +11,7 @@ import msgspec
 
 from tests.chaos.plant import Plant
 from tests.chaos.proxy import Proxy, Way
+from tests.stack.topologies import CHOSEN, KINDS
 
 LEASE_S: Final = 2.0
 # A fault shorter than the lease must cost nothing but time: 0.8 of the lease is when a worker gives up.
@@ -29,6 +30,10 @@ class Scenario(msgspec.Struct, frozen=True):
     models: tuple[str, ...] = ("sim",)
     loses_data: bool = False
     workers: int = 3
+    # A failover takes longer than a fault of one server: then the lease must be longer, too.
+    lease_s: float = LEASE_S
+    # What it can be played on: a proxy stands before one server only, and one server has no replica.
+    on: tuple[str, ...] = KINDS
 
 
 async def _nothing(_: Plant) -> None:
@@ -89,7 +94,7 @@ def _freeze_server(seconds: float) -> Break:
 async def _kill_connections(plant: Plant) -> None:
     for _ in range(12):
         for kind in ("pubsub", "normal"):
-            await plant.database.call("CLIENT", "KILL", "TYPE", kind)
+            await plant.database.everywhere("CLIENT", "KILL", "TYPE", kind)
         await asyncio.sleep(0.25)
 
 
@@ -99,6 +104,14 @@ async def _restart_with_data(plant: Plant) -> None:
 
 async def _restart_without_data(plant: Plant) -> None:
     await plant.restart_server(keep_data=False)
+
+
+async def _fail_over(plant: Plant) -> None:
+    await asyncio.to_thread(plant.servers.failover, coordinated=True)
+
+
+async def _kill_master(plant: Plant) -> None:
+    await plant.kill_master()
 
 
 # ── the network ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -128,7 +141,12 @@ async def _cut_again_and_again(plant: Plant) -> None:
 _SILENT: Final = ("sim-silent", "sim-mute", "sim-stall")
 _SHORT, _LONG = f"{SHORT_S:g} s", f"{LONG_S:g} s"
 
-SCENARIOS: Final = (
+_ONE_SERVER: Final = ("standalone",)
+_WITH_REPLICAS: Final = ("sentinel", "cluster")
+# Longer than an election on a loaded machine.
+_FAILOVER_LEASE_S: Final = 20.0
+
+_ALL: Final = (
     Scenario("nothing-broken", "Nothing.", _nothing),
     Scenario("kill-worker", "`kill -9` of a worker.", _kill_worker),
     Scenario("kill-workers", "`kill -9` of two of three workers, one after the other.", _kill_workers_in_turn),
@@ -137,72 +155,73 @@ SCENARIOS: Final = (
     Scenario("freeze-worker-short", f"SIGSTOP of a worker for {_SHORT}.", _freeze_worker(SHORT_S)),
     Scenario("freeze-worker-long", f"SIGSTOP of a worker for {_LONG}.", _freeze_worker(LONG_S)),
     Scenario("freeze-gateway", f"SIGSTOP of a gateway for {_LONG}.", _freeze_gateway(LONG_S)),
-    Scenario("freeze-server-short", f"SIGSTOP of the server for {_SHORT}.", _freeze_server(SHORT_S)),
-    Scenario("freeze-server-long", f"SIGSTOP of the server for {_LONG}.", _freeze_server(LONG_S)),
+    Scenario("freeze-server-short", f"SIGSTOP of the server for {_SHORT}.", _freeze_server(SHORT_S), on=_ONE_SERVER),
+    Scenario("freeze-server-long", f"SIGSTOP of the server for {_LONG}.", _freeze_server(LONG_S), on=_ONE_SERVER),
     Scenario("client-kill", "CLIENT KILL of every connection, four times a second, 3 s long.", _kill_connections),
-    Scenario("restart-with-data", "`kill -9` of the server; back at once with its data.", _restart_with_data),
+    Scenario(
+        "restart-with-data", "`kill -9` of the server; back at once with its data.", _restart_with_data, on=_ONE_SERVER
+    ),
     Scenario(
         "restart-without-data",
         "`kill -9` of the server; back at once, empty.",
         _restart_without_data,
-        loses_data=True,
+        loses_data=True, on=_ONE_SERVER),
+    Scenario(
+        "net-cut", "A worker's and a gateway's connections are cut, 12 times in 3 s.", _cut_again_and_again,
+        on=_ONE_SERVER,
     ),
-    Scenario("net-cut", "A worker's and a gateway's connections are cut, 12 times in 3 s.", _cut_again_and_again),
     Scenario(
         "net-worker-delay",
         "0.1 s more each way between a worker and Redis, 4 s long.",
-        _worker_network(lambda proxy: proxy.delay(0.1), LONG_S),
-    ),
+        _worker_network(lambda proxy: proxy.delay(0.1), LONG_S), on=_ONE_SERVER),
     Scenario(
         "net-worker-hold-short",
         f"A worker and Redis are partitioned for {_SHORT}; late packets arrive.",
-        _worker_network(lambda proxy: proxy.hold(Way.BOTH), SHORT_S),
-    ),
+        _worker_network(lambda proxy: proxy.hold(Way.BOTH), SHORT_S), on=_ONE_SERVER),
     Scenario(
         "net-worker-hold-long",
         f"The same for {_LONG}.",
-        _worker_network(lambda proxy: proxy.hold(Way.BOTH), LONG_S),
-    ),
+        _worker_network(lambda proxy: proxy.hold(Way.BOTH), LONG_S), on=_ONE_SERVER),
     Scenario(
         "net-worker-deaf",
         f"What Redis says does not reach a worker for {_LONG}; what it says arrives.",
-        _worker_network(lambda proxy: proxy.swallow(Way.DOWN), LONG_S),
-    ),
+        _worker_network(lambda proxy: proxy.swallow(Way.DOWN), LONG_S), on=_ONE_SERVER),
     Scenario(
         "net-worker-deaf-short",
         f"The same for {_SHORT}.",
-        _worker_network(lambda proxy: proxy.swallow(Way.DOWN), SHORT_S),
-    ),
+        _worker_network(lambda proxy: proxy.swallow(Way.DOWN), SHORT_S), on=_ONE_SERVER),
     Scenario(
         "net-worker-mute",
         f"What a worker says does not reach Redis for {_LONG}.",
-        _worker_network(lambda proxy: proxy.swallow(Way.UP), LONG_S),
-    ),
+        _worker_network(lambda proxy: proxy.swallow(Way.UP), LONG_S), on=_ONE_SERVER),
     Scenario(
         "net-worker-refuse",
         f"Redis refuses a worker for {_LONG}.",
-        _worker_network(Proxy.refuse, LONG_S),
-    ),
+        _worker_network(Proxy.refuse, LONG_S), on=_ONE_SERVER),
     Scenario(
         "net-gateway-hold",
         f"A gateway and Redis are partitioned for {_LONG}; late packets arrive.",
-        _gateway_network(lambda proxy: proxy.hold(Way.BOTH), LONG_S),
-    ),
+        _gateway_network(lambda proxy: proxy.hold(Way.BOTH), LONG_S), on=_ONE_SERVER),
     Scenario(
         "net-gateway-deaf",
         f"What Redis says does not reach a gateway for {_LONG}.",
-        _gateway_network(lambda proxy: proxy.swallow(Way.DOWN), LONG_S),
-    ),
+        _gateway_network(lambda proxy: proxy.swallow(Way.DOWN), LONG_S), on=_ONE_SERVER),
     Scenario(
         "net-gateway-refuse",
         f"Redis refuses a gateway for {_SHORT}.",
-        _gateway_network(Proxy.refuse, SHORT_S),
-    ),
+        _gateway_network(Proxy.refuse, SHORT_S), on=_ONE_SERVER),
     Scenario("silent-kill-worker", "Silent upstreams, and `kill -9` of a worker.", _kill_worker, models=_SILENT),
     Scenario(
         "silent-worker-hold",
         f"Silent upstreams, and a worker is partitioned for {_LONG}.",
         _worker_network(lambda proxy: proxy.hold(Way.BOTH), LONG_S),
-        models=_SILENT,
+        models=_SILENT, on=_ONE_SERVER),
+    Scenario(
+        "failover", "An ordered failover of every master.", _fail_over, lease_s=_FAILOVER_LEASE_S, on=_WITH_REPLICAS
+    ),
+    Scenario(
+        "kill-master", "`kill -9` of a master; its replica takes over.", _kill_master, lease_s=_FAILOVER_LEASE_S,
+        on=_WITH_REPLICAS,
     ),
 )  # fmt: skip
+SCENARIOS: Final = tuple(scenario for scenario in _ALL if CHOSEN in scenario.on)

@@ -11,11 +11,18 @@ from tests.chaos.load import Shape
 from tests.chaos.report import FULL, table
 from tests.chaos.run import plant, run
 from tests.chaos.scenarios import SCENARIOS, Scenario
+from tests.stack.topologies import CHOSEN
 
 _FULL_SHAPE: Final = Shape(streams=60, seconds=6.0)
 _SHORT_SHAPE: Final = Shape(streams=16, seconds=3.0)
 # In this order on one plant: the first ones leave all processes in place.
-_IN_EVERY_RUN: Final = ("nothing-broken", "net-worker-hold-long", "kill-worker")
+_IN_EVERY_RUN: Final = (
+    ("nothing-broken", "net-worker-hold-long", "kill-worker")
+    if CHOSEN == "standalone"
+    else ("nothing-broken", "failover", "kill-master")
+)
+# Has what all of these need: the lease, and what the log may say.
+_ON_THE_PLANT_OF: Final = _IN_EVERY_RUN[1]
 # With little load on a machine that does much else, a median says little: it is held to the bound in the full run.
 _MEDIAN_S: Final = 0.05 if FULL else 0.25
 
@@ -29,12 +36,12 @@ def _check(row: Row, scenario: Scenario) -> None:
 
 
 @pytest.mark.skipif(FULL, reason="a full run has each of them on a plant of its own")
-@pytest.mark.timeout(100)
+@pytest.mark.timeout(100 if CHOSEN == "standalone" else 240)
 async def test_every_stop_is_obeyed_and_every_response_ends_once(tmp_path: Path, rows: list[Row]) -> None:
-    """With nothing broken, a worker partitioned, a worker killed: no stop lost, one ending each, nothing left open."""
+    """With nothing broken, a worker partitioned, a worker killed (on several servers: a failover, a master killed)."""
     scenarios = {scenario.name: scenario for scenario in SCENARIOS}
     # The union of what they expect: they share the plant.
-    async with plant(scenarios["net-worker-hold-long"], tmp_path) as running:
+    async with plant(scenarios[_ON_THE_PLANT_OF], tmp_path) as running:
         for name in _IN_EVERY_RUN:
             row = await run(scenarios[name], running, _SHORT_SHAPE)
             rows.append(row)

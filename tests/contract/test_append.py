@@ -137,7 +137,7 @@ async def test_a_batch_too_large_to_be_published_is_announced_by_its_header(data
     job = await running(store)
     heard: list[bytes] = []
     subscriber = Subscriber(
-        database.make_connection,
+        database.open_connection,
         sharded=True,
         timeout_s=2.0,
         ping_every_s=1.0,

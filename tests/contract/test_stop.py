@@ -187,7 +187,7 @@ async def test_the_hint_names_job_generation_and_mark(database: Database, real_s
     """One message on the owning worker's channel, and on no other; a repeated stop sends it again."""
     heard: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
     subscriber = Subscriber(
-        database.make_connection,
+        database.open_connection,
         sharded=False,
         timeout_s=2.0,
         ping_every_s=5.0,

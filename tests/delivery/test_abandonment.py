@@ -96,7 +96,7 @@ async def test_an_unclaimed_response_is_abandoned_too(own_stack: MakeStack, sess
             async with stack.connect(0, session=session) as leaver:
                 left_id = await leaver.start(long().body, abandon_s=ABANDON_S)
             # Not by a viewer: one who looks is there.
-            await wait_until(lambda: members(stack.valkey.url, keys.live(tag)) == {watched_id}, what="the other ends")
+            await wait_until(lambda: members(stack.servers, keys.live(tag)) == {watched_id}, what="the other ends")
             await is_stopped_as_abandoned(stack, session, left_id)
             assert watcher.close is None
             await watcher.cancel(response_id=watched_id)

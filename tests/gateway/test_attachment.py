@@ -39,6 +39,8 @@ class LogStore(Store):
         self.log: list[bytes] = []
         self.reads: list[int] = []
         self.is_there = True
+        # How many events the job ended with; None while it is live.
+        self.ended_with: int | None = None
         self.failures = 0
 
     async def log_from(self, rid: ResponseId, first: int) -> list[bytes]:
@@ -51,10 +53,10 @@ class LogStore(Store):
             raise StoreUnavailable("away")
         return self.log[first : first + SLICE]
 
-    async def exists(self, rid: ResponseId) -> bool:
-        """Tell whether the job is there."""
+    async def holds(self, rid: ResponseId, length: int) -> bool:
+        """Tell whether the job is there, and did not end with less."""
         del rid
-        return self.is_there
+        return self.is_there and (self.ended_with is None or self.ended_with >= length)
 
 
 class Desk:
@@ -208,6 +210,28 @@ async def test_only_what_was_accepted_can_be_lost(store: LogStore) -> None:
     await desk.quiet()
     assert desk.lost == [desk.attachment]
     assert desk.ended == []
+
+
+async def test_a_job_that_ended_before_what_was_delivered_is_lost(store: LogStore) -> None:
+    """A failover lost the end of its log, and what was left was ended: no ending would ever come here."""
+    desk = Desk(store)
+    desk.attachment.accepted = True
+    desk.log_and_publish(*(frame(number) for number in range(5)))
+    store.log, store.ended_with = store.log[:3], 3
+    desk.attachment.on_audit()
+    desk.attachment.on_audit()
+    await desk.quiet()
+    assert desk.lost == [desk.attachment]
+
+
+async def test_what_a_client_says_that_it_has_is_no_loss(store: LogStore) -> None:
+    """A number beyond the end is its own mistake."""
+    store.ended_with = 3
+    desk = Desk(store, starting_after=9)
+    desk.attachment.accepted = True
+    desk.attachment.on_missed()
+    await desk.quiet()
+    assert desk.lost == []
 
 
 async def test_a_job_that_is_there_is_not_lost_for_having_said_nothing(store: LogStore) -> None:

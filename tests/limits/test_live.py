@@ -18,7 +18,7 @@ LONG: dict[str, Any] = {"tokens": 100_000, "rate": 20.0}
 
 async def count_keys(stack: Stack, pattern: str) -> int:
     """Count what is in Redis."""
-    async with Database(stack.valkey.url, timeout_s=5.0).open() as database:
+    async with Database(stack.servers.url, timeout_s=5.0).open() as database:
         return len(await database.call("KEYS", pattern))
 
 

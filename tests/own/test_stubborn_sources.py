@@ -47,7 +47,7 @@ async def _stop_stubborn(stack: Stack, notes: Path) -> dict[str, Any]:
 
 async def _about(stack: Stack, worker: Process) -> About:
     """Read what a worker says of itself."""
-    database = Database(stack.valkey.url, timeout_s=5.0)
+    database = Database(stack.servers.url, timeout_s=5.0)
     async with database.open():
         worker_id = WorkerId(worker.log_events("worker.ready")[-1]["worker"])
         about = await Leases(database, lease_s=20.0).about(worker_id)

@@ -32,7 +32,7 @@ async def test_a_frozen_stop_channel_is_noticed_resubscribed_and_reread(
     monkeypatch.setattr(Beat, "run", _renew_only)
 
     def lead_channel_through_network(database: Database) -> None:
-        database.make_connection = connection_maker(network.url, timeout_s=0.5)
+        database.open_connection = connection_maker(network.url, timeout_s=0.5)
 
     prompt = Prompt(model="sim-mute")
     async with shop.worker(lease_s=_LEASE_S, on_database=lead_channel_through_network):

@@ -200,3 +200,45 @@ async def test_a_dead_worker_is_found_also_in_a_full_store(shop: Shop, store: St
             assert (await shop.ending(job.response_id))["status"] == "cancelled"
     finally:
         await shop.database.call("CONFIG", "SET", "maxmemory", 0)
+
+
+async def test_what_a_failover_left_of_a_log_is_ended_as_it_stands(shop: Shop) -> None:
+    """The worker lives, but its next number is not the log's: it closes its upstream and ends what is left."""
+    prompt = Prompt(tokens=10_000, rate=50)
+    async with shop.worker():
+        response_id = await shop.speaking(prompt)
+        await shop.database.call("RPOP", keys.log(response_id), 2)
+        failed = await shop.ending(response_id)
+        assert failed["error"]["type"] == "worker_lost"
+        assert said(failed) == await shop.text(response_id)
+        assert (await shop.meter.ended(prompt.key)).client_closed
+
+
+async def test_a_stop_ends_a_log_that_a_failover_cut(shop: Shop) -> None:
+    """The mark decides, whatever is left of the log."""
+    prompt = Prompt(model="sim-stall", after=5)
+    async with shop.worker():
+        response_id = await shop.speaking(prompt)
+        await shop.database.call("RPOP", keys.log(response_id), 1)
+        await shop.stop(response_id)
+        assert (await shop.ending(response_id))["status"] == "cancelled"
+        assert (await shop.meter.ended(prompt.key)).client_closed
+
+
+@pytest.mark.parametrize("is_stopped", [False, True])
+async def test_a_job_that_runs_in_the_name_of_a_worker_that_knows_nothing_of_it_is_rescued(
+    shop: Shop, *, is_stopped: bool
+) -> None:
+    """A failover lost its ending, or the answer of its claim was lost: its worker finds it in its own job set."""
+    lease_s = 2.0
+    prompt = Prompt()
+    async with shop.worker(lease_s=lease_s, worker_concurrency=1) as worker:
+        blocking = Prompt(model="sim-mute")
+        blocking_id = await shop.start(blocking)
+        response_id = await shop.create(prompt)
+        await claim(shop.store, response_id, worker.id)
+        if is_stopped:
+            await shop.stop(response_id)
+        await shop.stop(blocking_id)
+        response = await shop.ending(response_id)
+        assert response["status"] == ("cancelled" if is_stopped else "completed")

@@ -169,8 +169,8 @@ async def test_a_waiting_create_survives_its_gateway(
             running_id = await client.start(running.body, stream_id="lane")
             await client.create(waiting.body, stream_id="lane")
             live = keys.live(session_tag(ANONYMOUS, session))
-            await wait_until(lambda: len(members(stack.valkey.url, live)) == 2, what="both are accepted")
-            (waiting_id,) = members(stack.valkey.url, live) - {running_id}
+            await wait_until(lambda: len(members(stack.servers, live)) == 2, what="both are accepted")
+            (waiting_id,) = members(stack.servers, live) - {running_id}
             await stack.gateways[0].kill()
             assert (await client.closed())[0] == 1006
         async with stack.connect(1) as other:

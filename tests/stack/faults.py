@@ -7,10 +7,10 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
-import redis
 
 from .disclosure import disclosed
 from .process import Process
+from .servers import Servers, client_of
 
 _BAD_LEVELS = frozenset({"error", "critical"})
 _SHOWN_CHARS = 2000
@@ -53,16 +53,14 @@ def leaked_secrets(processes: Iterable[Process], secrets: Collection[str]) -> It
             yield f"{process.name} logged {what}"
 
 
-def immortal_keys(redis_url: str) -> Iterator[str]:
+def immortal_keys(servers: Servers) -> Iterator[str]:
     """Find keys without a time to live; a key that is being made has a moment's grace."""
-    client = redis.Redis.from_url(redis_url)
-    try:
-        deadline = time.monotonic() + _GRACE_S
-        while (found := [key for key in client.scan_iter(count=1000) if client.pttl(key) == -1]) and (
-            time.monotonic() < deadline
-        ):
-            time.sleep(_POLL_S)  # between two looks; Valkey cannot be waited on for this
-    finally:
-        client.close()
-    for key in found:
-        yield f"the key {key.decode(errors='replace')} has no time to live"
+    deadline = time.monotonic() + _GRACE_S
+    for node in servers.masters():
+        with client_of(node) as client:
+            while (found := [key for key in client.scan_iter(count=1000) if client.pttl(key) == -1]) and (
+                time.monotonic() < deadline
+            ):
+                time.sleep(_POLL_S)  # between two looks; Valkey cannot be waited on for this
+        for key in found:
+            yield f"the key {key} has no time to live"

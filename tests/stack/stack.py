@@ -20,6 +20,7 @@ from typing import Self
 
 import httpx2
 import msgspec
+import pytest
 
 from andon.embedded import EmbeddedValkey
 from andon.sim.options import SimOptions
@@ -27,7 +28,9 @@ from andon.sim.options import SimOptions
 from . import faults
 from .client import Client, Doors
 from .process import Process
+from .servers import Servers, Standalone
 from .simulator import OPTIONS, Meter
+from .topologies import servers_of
 
 _LOG_TAIL_CHARS = 3000
 
@@ -66,6 +69,7 @@ class Stack:
         gateways: int = 2,
         workers: int = 1,
         env: Mapping[str, str] | None = None,
+        servers: Servers | None = None,
         sim: SimOptions = OPTIONS,
     ) -> None:
         self._logs = logs
@@ -73,9 +77,9 @@ class Stack:
         self._env = dict(env or {})
         self._sim = sim
         self.api_key = f"sk-secret-{secrets.token_hex(16)}"
+        self.servers = servers or servers_of()
         # What tests let in clients with, and whatever else no log may hold.
         self.secrets = {self.api_key}
-        self.valkey = EmbeddedValkey()
         self.gateways: list[Gateway] = []
         self.workers: list[Process] = []
         # Every process that was started, those that have ended included.
@@ -86,6 +90,13 @@ class Stack:
         self._judged: dict[Process, int] = {}
         self._doors = Doors(self.api_key)
         self.meter = Meter("")
+
+    @property
+    def valkey(self) -> EmbeddedValkey:
+        """The one server, for tests that are about one: skipped where there are several."""
+        if not isinstance(self.servers, Standalone):
+            pytest.skip("is about the one server")
+        return self.servers.nodes[0]
 
     # ── processes ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -113,7 +124,7 @@ class Stack:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANDON_", "OPENAI_"))}
         return {
             **kept,
-            "ANDON_REDIS_URL": self.valkey.url,
+            "ANDON_REDIS_URL": self.servers.url,
             "ANDON_LOG_LEVEL": "debug",
             # A machine that runs many tests at once may starve a worker for seconds; where the lease is what a test is
             # about, the test sets it.
@@ -155,7 +166,7 @@ class Stack:
     async def __aenter__(self) -> Self:
         """Start everything; what can start side by side does."""
         try:
-            await asyncio.to_thread(self.valkey.start)
+            await asyncio.to_thread(self.servers.start)
             options = msgspec.json.encode(self._sim).decode()
             sim = Process("sim", [sys.executable, "-m", "tests.stack.simulator", options], dict(os.environ), self._logs)
             self.processes.append(sim)
@@ -181,7 +192,7 @@ class Stack:
                 found += faults.unexpected_ends(self.processes)
                 if not found:  # a dead process cannot be asked
                     found += await self._open_upstreams()
-                found += await asyncio.to_thread(lambda: list(faults.immortal_keys(self.valkey.url)))
+                found += await asyncio.to_thread(lambda: list(faults.immortal_keys(self.servers)))
         finally:
             found += await self._end()
         for process in self.processes:
@@ -213,5 +224,5 @@ class Stack:
                     found.append(f"{process.name} answered SIGTERM with {code!r}, not with exit code 0")
         for process in self.processes:
             await asyncio.to_thread(process.close)
-        await asyncio.to_thread(self.valkey.stop)
+        await asyncio.to_thread(self.servers.stop)
         return found

@@ -10,7 +10,6 @@ from contextlib import AbstractAsyncContextManager
 
 import msgspec
 import pytest
-import redis
 
 from . import simulator
 from .disclosure import secrets_of
@@ -76,7 +75,7 @@ async def test_a_key_without_a_time_to_live_fails_the_stack(
     monkeypatch.setattr("tests.stack.faults._GRACE_S", 0.0)
     with pytest.raises(AssertionError, match="the key andon:immortal has no time to live"):
         async with own_stack(gateways=0, workers=0) as stack:
-            _set_keys(stack.valkey.url)
+            _set_keys(stack)
 
 
 async def test_a_process_that_dies_by_itself_fails_the_stack(own_stack: _OwnStack) -> None:
@@ -109,9 +108,10 @@ def _disclose(stack: Stack, text: str, secrets: set[str]) -> None:
     _log(stack, f'{{"level": "debug", "text": "{text}"}}')
 
 
-def _set_keys(redis_url: str) -> None:
-    with contextlib.closing(redis.Redis.from_url(redis_url)) as client:
+def _set_keys(stack: Stack) -> None:
+    with stack.servers.client("andon:mortal") as client:
         client.set("andon:mortal", 1, ex=60)
+    with stack.servers.client("andon:immortal") as client:
         client.set("andon:immortal", 1)
 
 

@@ -3,15 +3,12 @@
 Owns nothing but the reading of one set, by the names of the contract (`andon.keys`).
 """
 
-import redis
+from .servers import Servers
 
 
-def members(redis_url: str, key: str) -> set[str]:
+def members(servers: Servers, key: str) -> set[str]:
     """Return the members of a set."""
-    client = redis.Redis.from_url(redis_url, decode_responses=True)
-    try:
+    with servers.client(key) as client:
         found = client.smembers(key)
-        assert isinstance(found, set)
-        return {str(member) for member in found}
-    finally:
-        client.close()
+    assert isinstance(found, set)
+    return {str(member) for member in found}

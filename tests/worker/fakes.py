@@ -56,6 +56,11 @@ class FakeScribe(Scribe):
         """Keep the loss."""
         self.losses.append(loss)
 
+    @property
+    def loss(self) -> Loss | None:
+        """Return the loss that was kept last."""
+        return self.losses[-1] if self.losses else None
+
     def drain(self) -> None:
         """Count."""
         self.drains += 1
