@@ -21,7 +21,7 @@ test("it is open once the server answers, not before", async () => {
   const { client, states, last } = await connected();
   assert.deepEqual(states, ["connecting", "open"]);
   assert.deepEqual(last().of("ping").length, 1);
-  assert.deepEqual(last().protocols, []);
+  assert.deepEqual(last().protocols, ["andon.v1"]);
   client.close();
   assert.deepEqual([client.state, last().closedWith], ["closed", 1000]);
 });
