@@ -47,7 +47,7 @@ def _values(schema: dict[str, Any]) -> list[Any]:
 def _is_valid(member: Member[Any], value: Any) -> bool:
     schemas = Schemas()
     document = {"allOf": [schemas.of(member.type)], "components": {"schemas": schemas.components}}
-    return jsonschema.Draft202012Validator(document).is_valid(value)
+    return bool(jsonschema.Draft202012Validator(document).is_valid(value))
 
 
 @pytest.mark.parametrize("member", [*FILTERS, *PAGING], ids=lambda member: member.name)
