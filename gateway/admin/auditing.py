@@ -49,8 +49,8 @@ _WORDS: Final = (
     _member("outcome", Outcome, f"one of {', '.join(Outcome)}", "With this outcome."),
     _member("door", Door, f"one of {', '.join(Door)}", "Asked for there."),
 )
-_QUERY: Final[tuple[Member[Any], ...]] = (_AFTER, _BEFORE, _LIMIT, _FORMAT, *_WORDS)
-_NAMES: Final = tuple(member.name for member in _QUERY)
+QUERY: Final[tuple[Member[Any], ...]] = (_AFTER, _BEFORE, _LIMIT, _FORMAT, *_WORDS)
+_NAMES: Final = tuple(member.name for member in QUERY)
 
 
 class PlacedEntry(Entry, frozen=True, omit_defaults=True, kw_only=True):
@@ -105,7 +105,7 @@ class Auditing:
             operation(
                 "GET", "/v1/admin/audit", self.read, "adminReadAudit",
                 "Read who asked for which stop, and how far it got.",
-                answers={200: Answer("A page of it, or all as lines.", AuditPage, is_lines=True)}, query=_QUERY,
+                answers={200: Answer("A page of it, or all as lines.", AuditPage, is_lines=True)}, query=QUERY,
             )
         ]  # fmt: skip
 
@@ -113,7 +113,7 @@ class Auditing:
         """`GET /v1/admin/audit`: oldest first."""
         bound = within(await operator_of(request))
         query = request.query_params
-        wanted, limit = _parse(query, bound), page.limit(query, _LIMIT, _DEFAULT)
+        wanted, limit = parse_wanted(query, bound), page.limit(query, _LIMIT, _DEFAULT)
         if query.get(_FORMAT.name) == "jsonl" or _JSON_LINES in request.headers.get("accept", ""):
             return StreamingResponse(self._lines(wanted), media_type=_JSON_LINES)
         data, place, has_more = await self._page(wanted, limit)
@@ -154,10 +154,12 @@ def _shown(wanted: Wanted, entry: Entry | None) -> Entry | None:
     return entry if wanted.takes(entry) else None
 
 
-def _parse(query: Mapping[str, str], bound: str | None) -> Wanted:
+def parse_wanted(query: Mapping[str, str], bound: str | None) -> Wanted:
+    """Read which entries are asked for. `bound`: the one tenant of the operator. Raises RequestError."""
     for name in query:
         if name not in _NAMES:
-            raise RequestError("unknown_parameter", f"`{name[:80]}` is not known here. There are: {', '.join(_NAMES)}.")
+            message = f"`{name[:80]}` is not known here. There are: {', '.join(_NAMES)}."
+            raise RequestError("unknown_parameter", message, param=name[:80])
     _FORMAT.read(query)
     told = {word.name: word.checked(query[word.name]) for word in _WORDS if word.name in query}
     return Wanted(bound, _place(query, _AFTER, "-"), _place(query, _BEFORE, "+"), **told)

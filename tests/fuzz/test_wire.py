@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.fuzz import size
 from tests.fuzz.aftermath import check_a_stop_works, check_nothing_leaked, descriptors
 from tests.fuzz.size import examples
-from tests.fuzz.wire import ENDINGS, FRAME_BYTES, GOOD_HANDSHAKE, HANDSHAKES, REQUESTS, Ending, exchange
+from tests.fuzz.wire import ENDINGS, FRAME_BYTES, GOOD_HANDSHAKES, HANDSHAKES, REQUESTS, Ending, exchange
 from tests.stack.stack import Stack
 
 
@@ -43,14 +43,20 @@ def test_any_bytes_after_a_handshake_end_at_most_their_own_socket(quiet_stack: S
     before = [descriptors(gateway) for gateway in quiet_stack.gateways]
 
     @examples(full=800, slice_=40)
-    @given(frames=FRAME_BYTES, place=st.integers(0, 1), ending=ENDINGS, is_eager=st.booleans())
-    def speak(frames: list[bytes], place: int, ending: Ending, is_eager: bool) -> None:
+    @given(
+        handshake=GOOD_HANDSHAKES,
+        frames=FRAME_BYTES,
+        place=st.integers(0, 1),
+        ending=ENDINGS,
+        is_eager=st.booleans(),
+    )
+    def speak(handshake: bytes, frames: list[bytes], place: int, ending: Ending, is_eager: bool) -> None:
         size.sent["wire frame"] += len(frames)
         gateway = quiet_stack.gateways[place]
         if is_eager:
-            runner.run(exchange(gateway, GOOD_HANDSHAKE + b"".join(frames), [], ending))
+            runner.run(exchange(gateway, handshake + b"".join(frames), [], ending))
         else:
-            assert runner.run(exchange(gateway, GOOD_HANDSHAKE, frames, ending)) == 101
+            assert runner.run(exchange(gateway, handshake, frames, ending)) == 101
 
     speak()
     runner.run(check_nothing_leaked(quiet_stack, before))

@@ -128,6 +128,8 @@ REQUESTS = st.builds(
     _PATHS, _QUERIES, _HEADERS, _BODIES, st.sampled_from([True, True, False]),
 )  # fmt: skip
 GOOD_HANDSHAKE: Final = request("GET", "/v1/responses", "session=fuzz-wire", _UPGRADE)
+# Of the clients' socket, and of the operators'.
+GOOD_HANDSHAKES = st.sampled_from([GOOD_HANDSHAKE, GOOD_HANDSHAKE, request("GET", "/v1/admin/feed", "", _UPGRADE)])
 ENDINGS = st.sampled_from(["wait", "half", "reset"])
 
 
