@@ -6,8 +6,8 @@
 VENV ?= .venv
 # The interpreter the environment is made with; not given: the present environment's, else the best one found.
 PYTHON ?=
-# Tests start many processes of their own: more workers than cores starve them.
-WORKERS ?= 2
+# Tests start many processes of their own and wait for them half of the time: one more than the usual two cores.
+WORKERS ?= 3
 # Further arguments of the tool: `make test ARGS="tests/sim -k meter"`, `make run ARGS="--port 8000"`.
 ARGS ?=
 # What the tests' stacks run on: standalone, sentinel or cluster.
@@ -66,7 +66,8 @@ test: $(READY) $(NODE_READY) ## Run all tests (ARGS="tests/sim -k meter": some; 
 
 chaos: $(READY) ## Break things, in full: the model with 2,000 runs, every scenario, 5,000 stops (20 min)
 	$(HERMETIC) ANDON_MODEL_RUNS=2000 $(PY) -m pytest -p no:randomly --timeout 1800 tests/contract/test_model.py
-	$(HERMETIC) ANDON_CHAOS=full ANDON_TEST_REDIS=$(REDIS) $(PY) -m pytest -p no:randomly tests/chaos tests/reliability/test_leaks.py tests/admin/test_crowd.py $(ARGS)
+	$(HERMETIC) ANDON_CHAOS=full ANDON_TEST_REDIS=$(REDIS) $(PY) -m pytest -p no:randomly tests/chaos tests/topologies \
+		tests/contract/test_sentinel.py tests/reliability/test_leaks.py tests/admin/test_crowd.py $(ARGS)
 
 fuzz: $(READY) ## Send over 20,000 inputs that nobody should, to both doors (ANDON_FUZZ_SEED=N repeats a run)
 	$(HERMETIC) ANDON_FUZZ=full $(if $(ANDON_FUZZ_SEED),ANDON_FUZZ_SEED=$(ANDON_FUZZ_SEED)) \
@@ -156,7 +157,7 @@ lock-image: $(READY) ## Write the image's hashed locks from those pins
 	$(PY) .ci/image_lock.py
 
 image-check: $(READY) ## Run what the image runs, without Docker: a clean environment from its locks, every test of it
-	$(HERMETIC) $(PY) -m pytest tests/deploy $(ARGS)
+	$(HERMETIC) ANDON_CHAOS=full $(PY) -m pytest tests/deploy $(ARGS)
 
 clean: ## Remove the environment, caches and builds (not .cache/real, which takes minutes to make)
 	@if [ -e '$(VENV)/pyvenv.cfg' ]; then rm -rf '$(VENV)'; fi

@@ -5,7 +5,6 @@
 
 import asyncio
 import contextlib
-import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -18,19 +17,19 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from andon.lifetime import background
+from tests.depth import FULL
 from tests.stack.client import TERMINAL
 from tests.stack.prompt import Prompt
 from tests.stack.stack import Stack
 
 OwnStack = Callable[..., AbstractAsyncContextManager[Stack]]
 
-_IS_FULL: Final = os.environ.get("ANDON_CHAOS") == "full"
-_STREAMS: Final = 1000 if _IS_FULL else 100
-_WORKERS: Final = 4 if _IS_FULL else 2
-_OUTSIDE: Final = 100 if _IS_FULL else 25
+_STREAMS: Final = 1000 if FULL else 100
+_WORKERS: Final = 4 if FULL else 2
+_OUTSIDE: Final = 100 if FULL else 25
 _LANES: Final = 25
 _LOOK_EVERY_S: Final = 0.5
-_SOON_S: Final = 120.0 if _IS_FULL else 45.0
+_SOON_S: Final = 120.0 if FULL else 45.0
 # A token now and then: what is tested is the stop, not how fast this machine can stream.
 _RATE: Final = 0.2
 
@@ -168,7 +167,7 @@ async def live(http: httpx2.AsyncClient) -> set[str]:
         cursor = page["next"]
 
 
-@pytest.mark.timeout(600 if _IS_FULL else 120)
+@pytest.mark.timeout(600 if FULL else 120)
 async def test_a_broadcast_ends_all_in_its_scope_and_nothing_else(own_stack: OwnStack) -> None:
     """Every stream of the model ends as cancelled, none of the other does; its time and its audit are told."""
     env = {"ANDON_LOG_LEVEL": "info", "ANDON_LEASE_S": "30"}
@@ -210,7 +209,7 @@ async def _check_audit(http: httpx2.AsyncClient, broadcast_id: str, ids: set[str
     assert [entry["scope"] for entry in asked] == [{"model": "sim"}]
 
 
-@pytest.mark.timeout(600 if _IS_FULL else 120)
+@pytest.mark.timeout(600 if FULL else 120)
 async def test_a_broadcast_survives_its_gateway(own_stack: OwnStack) -> None:
     """Killed as soon as it has answered: another adopts the record and finishes it, with an account of all."""
     env = {"ANDON_LOG_LEVEL": "info", "ANDON_LEASE_S": "8"}

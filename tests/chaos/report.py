@@ -4,7 +4,6 @@ Owns the table's form. The words around it are in the document itself, between w
 """
 
 import datetime as dt
-import os
 import platform
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,11 +11,11 @@ from typing import Final
 
 from tests.chaos.account import Row
 from tests.chaos.scenarios import SCENARIOS
+from tests.depth import FULL
 from tests.stack.topologies import CHOSEN
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "reliability.md"
 # The environment's word for all scenarios with the full load.
-FULL: Final = os.environ.get("ANDON_CHAOS") == "full"
 _BEGIN: Final = "<!-- chaos: begin -->"
 _END: Final = "<!-- chaos: end -->"
 _HEADS: Final = (

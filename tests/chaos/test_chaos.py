@@ -8,9 +8,10 @@ import pytest
 
 from tests.chaos.account import Row
 from tests.chaos.load import Shape
-from tests.chaos.report import FULL, table
+from tests.chaos.report import table
 from tests.chaos.run import plant, run
 from tests.chaos.scenarios import SCENARIOS, Scenario
+from tests.depth import FULL
 from tests.stack.topologies import CHOSEN
 
 _FULL_SHAPE: Final = Shape(streams=60, seconds=6.0)

@@ -18,6 +18,7 @@ from andon.settings import Settings
 from andon.store import Store
 from tests.contract.jobs import running
 from tests.contract.waiting import wait_until
+from tests.depth import only_in_full
 from tests.stack.sentinel_trio import SERVICE, SentinelTrio
 from tests.stack.servers import role
 
@@ -65,6 +66,7 @@ async def test_commands_go_to_the_master_and_follow_it(trio: SentinelTrio, datab
     assert await _port(database) == trio.holder("").port != old.port
 
 
+@only_in_full
 async def test_a_subscriber_hears_what_is_published_at_the_new_master(trio: SentinelTrio, database: Database) -> None:
     """Confirmed anew after a failover, so whoever listens reads what was published in between."""
     heard: list[bytes] = []
@@ -85,6 +87,7 @@ async def test_a_subscriber_hears_what_is_published_at_the_new_master(trio: Sent
         await wait_until(lambda: b"after" in heard)
 
 
+@only_in_full
 async def test_a_stop_is_replicated_before_and_after_a_failover(trio: SentinelTrio, database: Database) -> None:
     """WAIT follows the master: its replica is the one that is asked."""
     replication = database.replication(timeout_s=2.0, wait_s=1.0)
@@ -141,6 +144,7 @@ async def test_a_server_that_says_it_is_a_replica_is_refused(
         await sentinels.open_connection()
 
 
+@only_in_full
 async def test_a_frozen_master_is_left_for_its_successor(trio: SentinelTrio, database: Database) -> None:
     """Also when but one sentinel is left to ask."""
     old = trio.holder("")

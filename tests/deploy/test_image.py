@@ -21,6 +21,7 @@ from tests.deploy.compose_file import compose
 from tests.deploy.dockerfile import stages
 from tests.deploy.environment import built
 from tests.deploy.tools import ROOT, output, tool
+from tests.depth import FULL
 from tests.stack.client import Doors
 from tests.stack.process import Process
 from tests.stack.waiting import wait_until
@@ -32,6 +33,8 @@ _ANY = "0.0.0.0"  # noqa: S104 - what the files say; replaced by loopback before
 @pytest.fixture(scope="session")
 def andon(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Lend the image's `andon`, made by the Dockerfile's commands; one for all processes of this test run."""
+    if not FULL:
+        pytest.skip("a clean environment takes a minute or more to make: make image-check")
     base = tmp_path_factory.getbasetemp()
     home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "image"
     home.mkdir(exist_ok=True)

@@ -83,7 +83,8 @@ def test_what_will_not_do_is_named_in_one_line(module: str, name: str, complaint
 def test_the_worker_says_so_and_exits_with_1(tmp_path: Path) -> None:
     """One line on standard error, no traceback."""
     root = str(Path(__file__).parents[2])
-    env = {**os.environ, "PYTHONPATH": root, "ANDON_UPSTREAM_API": "no_such_package.chains:answer"}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANDON_")}
+    env = {**kept, "PYTHONPATH": root, "ANDON_UPSTREAM_API": "no_such_package.chains:answer"}
     done = subprocess.run(
         [sys.executable, "-P", "-m", "worker"],
         cwd=tmp_path, env=env, capture_output=True, text=True, timeout=30, check=False,

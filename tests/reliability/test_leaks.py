@@ -1,6 +1,5 @@
 """Leaks: thousands of starts and stops on one worker leave nothing behind."""
 
-import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final
@@ -11,19 +10,19 @@ import pytest
 from andon.database import Database
 from andon.lease import About, Leases
 from tests.contract.waiting import wait_until
+from tests.depth import FULL
 from tests.stack.client import Client
 from tests.stack.process import Process
 from tests.stack.prompt import Prompt
 from tests.stack.stack import Stack
 
-_IS_FULL: Final = os.environ.get("ANDON_CHAOS") == "full"
-ROUNDS: Final = 200 if _IS_FULL else 20
+ROUNDS: Final = 200 if FULL else 8
 _LANES: Final = 25
 # Measured: the resident set levels off after some 2,000 starts, most of it after 1,000.
-_WARM_UP: Final = 40 if _IS_FULL else 8
+_WARM_UP: Final = 40 if FULL else 8
 # What an allocator may keep: after a full warm-up, 8 MiB, so that a leak of 2 KiB a start is seen (10 MiB). The slice
 # measures while the allocator still warms up (3 to 9 MiB were seen), so it finds leaks of 50 KiB a start and no less.
-_MOST_GROWTH_BYTES: Final = (8 if _IS_FULL else 24) * 1024 * 1024
+_MOST_GROWTH_BYTES: Final = (8 if FULL else 24) * 1024 * 1024
 
 
 async def _start_and_stop(client: Client) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from andon import keys
 from andon.ids import ResponseId
+from tests.depth import only_in_full
 from tests.stack.client import Client
 from tests.stack.prompt import Prompt
 from tests.stack.sentinel_trio import SentinelTrio
@@ -22,6 +23,7 @@ async def _kill_master(stack: Stack, response_id: str) -> None:
     await asyncio.to_thread(master.kill)
 
 
+@only_in_full
 @_KINDS
 async def test_an_ordered_failover_costs_no_event(breakable: BreakableStack, kind: str) -> None:
     """The text comes whole on both replicas; the next stream is stopped as ever."""
@@ -77,6 +79,7 @@ async def test_a_stop_recorded_before_the_master_died_is_not_lost(breakable: Bre
         await assert_ended_once(stack, response_id, "cancelled")
 
 
+@only_in_full
 @_KINDS
 async def test_after_the_master_died_everything_goes_on(breakable: BreakableStack, kind: str) -> None:
     """The stream that ran completes, and new ones run on both replicas."""
@@ -104,6 +107,7 @@ async def _until_ready(stack: Stack, number: int) -> None:
             pass
 
 
+@only_in_full
 async def test_a_failover_that_loses_the_end_of_a_log_ends_it_once_and_says_so(breakable: BreakableStack) -> None:
     """An order that waits for nobody: what the old master took meanwhile is gone. Nobody hangs, no upstream is left."""
     prompt = Prompt(tokens=100_000, rate=50)

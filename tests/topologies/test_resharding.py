@@ -6,6 +6,7 @@ import pytest
 
 from andon import keys
 from andon.ids import ResponseId
+from tests.depth import only_in_full
 from tests.stack.cluster_of_three import ClusterOfThree
 from tests.stack.prompt import Prompt
 from tests.stack.shape import check_responses
@@ -15,6 +16,7 @@ from tests.topologies.conftest import BreakableStack
 pytestmark = pytest.mark.timeout(180)
 
 
+@only_in_full
 async def test_a_stream_goes_on_while_its_slot_moves_and_is_stopped_where_it_arrived(
     breakable: BreakableStack,
 ) -> None:

@@ -10,7 +10,8 @@ from tests.worker.tries import records, sim_process, try_stops
 
 TRIES = 500
 AT_ONCE = 8
-CLOSED_WITHIN_S = 0.3
+# A swallowed stop leaves the model talking to its end, ten seconds; a starved machine may hold up a good one for half.
+CLOSED_WITHIN_S = 3.0
 TERMINAL = {"response.completed", "response.incomplete", "response.failed"}
 
 
