@@ -6,8 +6,8 @@
 VENV ?= .venv
 # The interpreter the environment is made with; not given: the present environment's, else the best one found.
 PYTHON ?=
-# Tests start many processes of their own and wait for them half of the time: one more than the usual two cores.
-WORKERS ?= 3
+# Tests start many processes of their own: more workers than cores starve them.
+WORKERS ?= 2
 # Further arguments of the tool: `make test ARGS="tests/sim -k meter"`, `make run ARGS="--port 8000"`.
 ARGS ?=
 # What the tests' stacks run on: standalone, sentinel or cluster.

@@ -127,8 +127,15 @@ export class ResponseStream {
    * @returns {Promise<StopTimes | null>} How far the stop got, once it is settled, or after 2 s; null if nothing was left
    *   to stop. Over a lost connection it is asked for again until it is answered.
    */
-  stop({ reason } = {}) {
-    return this.#hasEnded ? Promise.resolve(null) : this.#owner.stop(this, reason);
+  async stop({ reason } = {}) {
+    if (this.#hasEnded) return null;
+    try {
+      return await this.#owner.stop(this, reason);
+    } catch (error) {
+      // It ended by itself, and the client was closed, before the answer came: nothing was left to stop.
+      if (this.#hasEnded) return null;
+      throw error;
+    }
   }
 
   /** Leave it: it goes on, and can be retrieved. Iterations throw DetachedError. */

@@ -210,6 +210,18 @@ test("a stop that was not answered is asked for again; one that meanwhile took e
   assert.deepEqual(await stopping, stops("resp_1")[0]);
 });
 
+test("a stop that the ending overtakes is null, also if the client is closed before it is answered", async () => {
+  const { client, last } = await connected();
+  const response = client.create({ model: "m" });
+  for (const event of eventsOf("resp_1", 3, { lane: laneOf(last()) }).slice(0, 2)) last().say(event);
+  await response.created;
+  const stopping = response.stop();
+  for (const event of eventsOf("resp_1", 3, { lane: laneOf(last()) }).slice(2)) last().say(event);
+  await response.done;
+  client.close();
+  assert.equal(await stopping, null);
+});
+
 test("nothing left to stop is null; an unknown id is not found", async () => {
   const { client, last } = await connected();
   const first = client.retrieve("resp_1").stop();
