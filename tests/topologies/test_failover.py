@@ -14,7 +14,7 @@ from tests.stack.stack import Stack
 from tests.topologies.asking import assert_ended_once, stop, stop_or_ended
 from tests.topologies.conftest import BreakableStack
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), only_in_full]
 _KINDS = pytest.mark.parametrize("kind", ["sentinel", "cluster"])
 
 
@@ -23,7 +23,6 @@ async def _kill_master(stack: Stack, response_id: str) -> None:
     await asyncio.to_thread(master.kill)
 
 
-@only_in_full
 @_KINDS
 async def test_an_ordered_failover_costs_no_event(breakable: BreakableStack, kind: str) -> None:
     """The text comes whole on both replicas; the next stream is stopped as ever."""
@@ -79,7 +78,6 @@ async def test_a_stop_recorded_before_the_master_died_is_not_lost(breakable: Bre
         await assert_ended_once(stack, response_id, "cancelled")
 
 
-@only_in_full
 @_KINDS
 async def test_after_the_master_died_everything_goes_on(breakable: BreakableStack, kind: str) -> None:
     """The stream that ran completes, and new ones run on both replicas."""
@@ -107,7 +105,6 @@ async def _until_ready(stack: Stack, number: int) -> None:
             pass
 
 
-@only_in_full
 async def test_a_failover_that_loses_the_end_of_a_log_ends_it_once_and_says_so(breakable: BreakableStack) -> None:
     """An order that waits for nobody: what the old master took meanwhile is gone. Nobody hangs, no upstream is left."""
     prompt = Prompt(tokens=100_000, rate=50)
