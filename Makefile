@@ -62,6 +62,7 @@ help: ## Say what there is
 venv: $(READY) ## Make the virtual environment
 
 test: $(READY) $(NODE_READY) ## Run all tests (ARGS="tests/sim -k meter": some; REDIS=cluster: on that)
+	@$(PY) -m tests.stack.system_package
 	$(HERMETIC) ANDON_TEST_REDIS=$(REDIS) $(PY) -m pytest -n $(WORKERS) $(ARGS)
 
 chaos: $(READY) ## Break things, in full: the model with 2,000 runs, every scenario, 5,000 stops (20 min)

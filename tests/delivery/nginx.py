@@ -1,24 +1,16 @@
 """Nginx: a plain round robin in front of gateways, without stickiness, as a user would set it up.
 
-Owns the process, its configuration and its being there: where it is missing and we are root, it is installed; where
-that cannot be, the test is skipped and says why.
+Owns the process and its configuration.
 """
 
-import os
-import shutil
 import socket
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
-
 from andon.supervised import spawn
+from tests.stack.system_package import NGINX, program
 from tests.stack.waiting import wait_until
-
-_INSTALL_S = 240
-_SYSTEM_PATH = "/usr/sbin:/usr/local/sbin:/sbin"
 
 _CONFIG = """
 daemon off;
@@ -52,24 +44,8 @@ _WEBSOCKETS = """
 
 
 def binary() -> str:
-    """Return the path of nginx; install it if that can be done, skip the test otherwise."""
-    if (found := _found()) is not None:
-        return found
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        pytest.skip("nginx is not installed, and only root on Debian could install it: apt-get install nginx-light")
-    # Its service is not what we want: nothing is started on port 80.
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    done = subprocess.run(
-        ["apt-get", "install", "-y", "nginx-light"],
-        env=env, capture_output=True, text=True, timeout=_INSTALL_S, check=False,
-    )  # fmt: skip
-    if (found := _found()) is None:
-        pytest.skip(f"nginx is not installed, and apt-get install nginx-light failed: {done.stderr[-300:]}")
-    return found
-
-
-def _found() -> str | None:
-    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}")
+    """Return the path of nginx; skips the test where there is none."""
+    return program(NGINX)
 
 
 @asynccontextmanager

@@ -1,25 +1,19 @@
 """Chromium: the system's browser, and what a page may not do in it.
 
-Owns its being there: where it is missing and we are root, it is installed; where that cannot be, the test is skipped
-and says why. Owns the judgement of a page too: no console error, no uncaught exception, no violation of its
+Owns the browser of a test, and the judgement of a page: no console error, no uncaught exception, no violation of its
 Content-Security-Policy, no request to another origin.
 """
 
 import asyncio
-import os
-import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-import pytest
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from tests.node.install import install
+from tests.stack.system_package import CHROMIUM, program
 
-_INSTALL_S: Final = 400
-_NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 PHONE: Final = {"width": 390, "height": 780}
 DESKTOP: Final = {"width": 1280, "height": 800}
 _WAIT_MS: Final = 30_000
@@ -31,30 +25,14 @@ NETWORK: Final = ("net::ERR_", "WebSocket connection to")
 REFUSED: Final = ("the server responded with a status of 40",)
 
 
-def binary() -> str:
-    """Return the path of Chromium; install it if that can be done, skip the test otherwise."""
-    if (found := _found()) is not None:
-        return found
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        pytest.skip("Chromium is not installed, and only root on Debian could install it: apt-get install chromium")
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    command = ["apt-get", "install", "-y", "--no-install-recommends", "chromium"]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=_INSTALL_S, check=False)
-    if (found := _found()) is None:
-        pytest.skip(f"Chromium is not installed, and apt-get install chromium failed: {done.stderr[-300:]}")
-    return found
-
-
-def _found() -> str | None:
-    return next(filter(None, map(shutil.which, _NAMES)), None)
-
-
 @asynccontextmanager
 async def browser() -> AsyncIterator[Browser]:
     """Run the browser for the length of a block."""
     async with async_playwright() as playwright:
         # Without its sandbox: it has none where root runs it. Only pages of our own are opened.
-        chromium = await playwright.chromium.launch(executable_path=binary(), args=["--no-sandbox"])
+        chromium = await playwright.chromium.launch(
+            executable_path=await asyncio.to_thread(program, CHROMIUM), args=["--no-sandbox"]
+        )
         try:
             yield chromium
         finally:
