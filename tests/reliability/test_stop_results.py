@@ -90,7 +90,7 @@ async def store(primary: EmbeddedValkey, replica: EmbeddedValkey) -> AsyncIterat
     async with Database(replica.url, timeout_s=2.0).open() as second:
         await second.call("REPLICAOF", "127.0.0.1", primary.port or 0)
     async with Database(primary.url, timeout_s=2.0).open() as database:
-        replication = Replication(database.open_connection, timeout_s=2.0, wait_s=0.3)
+        replication = Replication(database.open_connection, timeout_s=6.0, wait_s=2.0)
         async with replication.open():
             await wait_until(lambda: _is_replicated(replication), timeout_s=15)
             # Online: it acknowledges what it is sent.
