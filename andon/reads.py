@@ -53,7 +53,6 @@ class Reads:
             request=fields.get("request"),
             queued_at=time_of(fields.get("queued_at")),
             deadline_at=time_of(fields.get("deadline_at")),
-            claimed_at=time_of(fields.get("claimed_at")),
             stop=parse_stop(mark) if mark else None,
             acked_at=time_of(fields.get("acked_at")),
             upstream_closed_at=time_of(fields.get("upstream_closed_at")),

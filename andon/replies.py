@@ -171,7 +171,6 @@ class JobView(msgspec.Struct, frozen=True):
     queued_at: float | None
     # Unix seconds, Redis' clock; None: no deadline.
     deadline_at: float | None
-    claimed_at: float | None
     stop: Stop | None
     acked_at: float | None
     upstream_closed_at: float | None
