@@ -63,7 +63,7 @@ venv: $(READY) ## Make the virtual environment
 
 test: $(READY) $(NODE_READY) ## Run all tests (ARGS="tests/sim -k meter": some; REDIS=cluster: on that)
 	@$(PY) -m tests.stack.system_package
-	$(HERMETIC) ANDON_TEST_REDIS=$(REDIS) $(PY) -m pytest -n $(WORKERS) $(ARGS)
+	$(HERMETIC) ANDON_TEST_REDIS=$(REDIS) $(PY) -m tests.second_look -n $(WORKERS) $(ARGS)
 
 chaos: $(READY) ## Break things, in full: the model with 2,000 runs, every scenario, 5,000 stops (20 min)
 	$(HERMETIC) ANDON_MODEL_RUNS=2000 $(PY) -m pytest -p no:randomly --timeout 1800 tests/contract/test_model.py
