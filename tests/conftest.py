@@ -1,15 +1,35 @@
 """The stacks that tests share, one a test process, started at first need; and the official clients of them."""
 
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 
 import pytest
 import pytest_asyncio
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
+from andon.database import Database
+from andon.embedded import EmbeddedValkey
+from tests.contract.jobs import lasting_keys
 from tests.node.node import Node, find
 from tests.stack.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[EmbeddedValkey]:
+    """Lend a real server, one a test process."""
+    with EmbeddedValkey() as server:
+        yield server
+
+
+@pytest.fixture
+async def database(valkey: EmbeddedValkey) -> AsyncIterator[Database]:
+    """Give an empty real server; a test that leaves a key without time to live fails."""
+    async with Database(valkey.url, timeout_s=5.0).open() as database:
+        await database.wait_connected(15)
+        await database.call("FLUSHALL")
+        yield database
+        assert await lasting_keys(database) == []
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

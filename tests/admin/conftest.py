@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import httpx2
 import msgspec
@@ -68,18 +68,12 @@ class Office:
             yield client
 
 
-@pytest.fixture(scope="session")
-def valkey() -> Iterator[EmbeddedValkey]:
-    with EmbeddedValkey() as server:
-        yield server
-
-
 @pytest.fixture
 async def office(valkey: EmbeddedValkey) -> AsyncIterator[Office]:
     """Give a gateway over an empty server."""
     settings = Settings(redis_url=valkey.url, lease_s=2, cancel_wait_s=0.2)
     async with Database(valkey.url, timeout_s=2.0).open() as database:
-        await database.wait_connected(5)
+        await database.wait_connected(15)
         await database.call("FLUSHALL")
         with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listener:
             async with Gateway(settings).open() as gateway, serving(gateway, listener):

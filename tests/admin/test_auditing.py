@@ -9,7 +9,7 @@ import pytest
 from andon.ids import ResponseId
 from tests.admin.conftest import OPERATOR_A, SUPER, USER_A, USER_B, Office
 from tests.admin.test_lists import submitted
-from tests.contract.waiting import wait_until
+from tests.stack.waiting import wait_until
 
 
 async def read(client: httpx2.AsyncClient, **query: Any) -> list[dict[str, Any]]:

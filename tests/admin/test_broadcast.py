@@ -14,7 +14,7 @@ from tests.admin.conftest import OPERATOR_A, SUPER, USER_A, USER_B, Office
 from tests.admin.test_lists import submitted
 from tests.contract.jobs import claim, settle
 from tests.contract.test_full_store import fill
-from tests.contract.waiting import wait_until
+from tests.stack.waiting import wait_until
 
 _SOON_S = 20.0
 

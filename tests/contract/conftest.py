@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -8,22 +8,6 @@ from andon.settings import Settings
 from andon.store import Store
 from tests.contract.fake import FakeDatabase
 from tests.contract.jobs import lasting_keys
-
-
-@pytest.fixture(scope="session")
-def valkey() -> Iterator[EmbeddedValkey]:
-    with EmbeddedValkey() as server:
-        yield server
-
-
-@pytest.fixture
-async def database(valkey: EmbeddedValkey) -> AsyncIterator[Database]:
-    """Give an empty real server; a test that leaves a key without time to live fails."""
-    async with Database(valkey.url, timeout_s=2.0).open() as database:
-        await database.wait_connected(5)
-        await database.call("FLUSHALL")
-        yield database
-        assert await lasting_keys(database) == []
 
 
 @pytest.fixture
@@ -39,8 +23,8 @@ async def store(request: pytest.FixtureRequest, valkey: EmbeddedValkey) -> Async
         yield Store(fake, Settings())
         assert await lasting_keys(fake) == []
         return
-    async with Database(valkey.url, timeout_s=2.0).open() as real:
-        await real.wait_connected(5)
+    async with Database(valkey.url, timeout_s=5.0).open() as real:
+        await real.wait_connected(15)
         await real.call("FLUSHALL")
         yield Store(real, Settings())
         assert await lasting_keys(real) == []

@@ -19,7 +19,7 @@ from tests.contract.jobs import (
 )
 from tests.contract.sdk import assert_sdk_reads
 from tests.contract.strangers import fenced_variants
-from tests.contract.waiting import wait_until
+from tests.stack.waiting import wait_until
 
 
 async def test_appended_frames_are_the_log(store: Store) -> None:

@@ -8,7 +8,7 @@ from andon.script import all_scripts, script
 from andon.settings import Settings
 from andon.store import Store
 from tests.contract.test_keys import live_a_full_life
-from tests.contract.waiting import wait_until
+from tests.stack.waiting import wait_until
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,10 +22,10 @@ from andon.store import Store
 from andon.subscriber import Subscriptions
 from tests.contract.jobs import deltas, log_of, running, submission
 from tests.contract.test_keys import live_a_full_life
-from tests.contract.waiting import wait_until
 from tests.stack.cluster_of_three import ClusterOfThree
 from tests.stack.ports import free_port
 from tests.stack.servers import client_of
+from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 _PATIENCE_S = 40
@@ -209,7 +210,7 @@ async def test_a_channel_whose_slot_moves_is_confirmed_at_its_new_node(
             await wait_until(lambda times=times: confirmed.count("{moved}events") == times)  # type: ignore[misc]
             assert not subscriber.deaf
             await database.call("SPUBLISH", "{moved}events", times)
-            await wait_until(lambda times=times: str(times).encode() in heard)  # type: ignore[misc]
+            await wait_until(partial(heard.__contains__, str(times).encode()))
         assert confirmed.count("{stays}events") == 1
         subscriber.unsubscribe("{moved}events")
         await wait_until(lambda: _nobody_hears(database, "{moved}events"))
@@ -226,7 +227,7 @@ async def test_a_stop_waits_for_a_replica_of_its_own_node(nodes: ClusterOfThree,
     async with replication.open():
         for _ in range(6):
             job = await running(store)
-            await wait_until(lambda rid=job.response_id: _serves(store, rid), timeout_s=_PATIENCE_S)  # type: ignore[misc]
+            await wait_until(partial(_serves, store, job.response_id), timeout_s=_PATIENCE_S)
             receipt = await store.stop(job.response_id, ANONYMOUS, by="client", reason=None)
             assert isinstance(receipt.replicated, float)
         moved = await running(store)

@@ -3,7 +3,7 @@ from andon.database import Database
 from andon.ids import ResponseId, new_worker_id
 from andon.lease import About, Leases
 from tests.contract.jobs import WORKER
-from tests.contract.waiting import wait_until
+from tests.stack.waiting import wait_until
 
 ABOUT = About(host="here", pid=7, live=3, concurrency=10, draining=False)
 

@@ -13,7 +13,7 @@ from andon.database import Database, connection_maker
 from andon.embedded import EmbeddedValkey
 from andon.errors import StoreUnavailable
 from andon.link import Argument, Link
-from tests.contract.waiting import wait_until
+from tests.stack.waiting import wait_until
 
 DEADLINE_S = 0.4
 

@@ -10,7 +10,7 @@ from andon.embedded import EmbeddedValkey
 from andon.queue import Queue
 from andon.store import Store
 from tests.contract.jobs import OTHER_WORKER, WORKER, submission, submitted
-from tests.contract.waiting import wait_until
+from tests.stack.waiting import wait_until
 
 BLOCK_S = 0.5
 

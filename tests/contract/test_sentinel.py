@@ -17,10 +17,10 @@ from andon.sentinel import Sentinels
 from andon.settings import Settings
 from andon.store import Store
 from tests.contract.jobs import running
-from tests.contract.waiting import wait_until
 from tests.depth import only_in_full
 from tests.stack.sentinel_trio import SERVICE, SentinelTrio
 from tests.stack.servers import role
+from tests.stack.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 

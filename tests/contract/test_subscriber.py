@@ -12,7 +12,7 @@ from andon.database import Database, connection_maker
 from andon.embedded import EmbeddedValkey
 from andon.errors import StoreUnavailable
 from andon.subscriber import Subscriber
-from tests.contract.waiting import wait_until
+from tests.stack.waiting import wait_until
 
 PING_EVERY_S = 0.2
 

@@ -18,7 +18,7 @@ from andon.store import Store
 from andon.trail import Trail
 from tests.contract.jobs import STRANGER, running, settle, submission, submitted
 from tests.contract.test_full_store import fill
-from tests.contract.waiting import wait_until
+from tests.stack.waiting import wait_until
 
 OWNER = Asker(ANONYMOUS, Role.OWNER, Door.HTTP, "192.0.2.1", "curl/8")
 OPERATOR = Asker(Principal("ops", "olga"), Role.OPERATOR, Door.ADMIN)

@@ -7,7 +7,7 @@ from andon.closecodes import CloseCode
 from andon.ids import ANONYMOUS
 from gateway.auth.permit import Permit
 from gateway.sockets import Sockets
-from tests.contract.waiting import wait_until
+from tests.stack.waiting import wait_until
 
 
 class FakeSocket:

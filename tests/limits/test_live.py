@@ -6,11 +6,11 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from andon.database import Database
-from tests.contract.waiting import wait_until
 from tests.limits.door import cancel, check_refusal, post, post_in_background
 from tests.stack.client import Client, Event
 from tests.stack.prompt import Prompt
 from tests.stack.stack import Stack
+from tests.stack.waiting import wait_until
 
 OwnStack = Callable[..., AbstractAsyncContextManager[Stack]]
 LONG: dict[str, Any] = {"tokens": 100_000, "rate": 20.0}

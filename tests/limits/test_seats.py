@@ -10,7 +10,7 @@ from andon.errors import OverloadedError, RetryLaterError
 from andon.ids import ANONYMOUS, principal_tag
 from andon.settings import Settings
 from gateway.seats import Seats
-from tests.contract.waiting import wait_until
+from tests.stack.waiting import wait_until
 
 MINE = keys.counted_sockets(principal_tag(ANONYMOUS.tenant, ANONYMOUS.subject))
 

@@ -9,10 +9,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-from tests.contract.waiting import wait_until
 from tests.limits.door import refused_handshake
 from tests.stack.prompt import Prompt
 from tests.stack.stack import Stack
+from tests.stack.waiting import wait_until
 
 OwnStack = Callable[..., AbstractAsyncContextManager[Stack]]
 

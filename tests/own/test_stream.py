@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from andon.pieces import Cause, Delta, Finish, Piece
-from tests.contract.waiting import wait_until
+from tests.stack.waiting import wait_until
 from worker.upstream.own.function import OwnFunction
 from worker.upstream.own.source import OwnSource
 

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,12 +14,6 @@ from tests.chaos.proxy import Proxy
 from tests.reliability.shop import Shop
 from tests.stack.process import Process
 from tests.stack.simulator import Meter
-
-
-@pytest.fixture(scope="session")
-def valkey() -> Iterator[EmbeddedValkey]:
-    with EmbeddedValkey() as server:
-        yield server
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -38,7 +32,7 @@ async def meter(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Meter
 async def shop(valkey: EmbeddedValkey, meter: Meter) -> AsyncIterator[Shop]:
     """Give an empty server; a test that leaves a request open at the model server fails."""
     async with Database(valkey.url, timeout_s=2.0).open() as database:
-        await database.wait_connected(5)
+        await database.wait_connected(15)
         await database.call("FLUSHALL")
         yield Shop(valkey.url, database, meter)
     if (await meter.read()).open:

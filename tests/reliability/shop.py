@@ -20,9 +20,9 @@ from andon.store import Store
 from andon.sweep import Sweep
 from andon.trail import Trail
 from tests.contract.jobs import submission
-from tests.contract.waiting import wait_until
 from tests.stack.prompt import Prompt
 from tests.stack.simulator import Meter
+from tests.stack.waiting import wait_until
 from worker.beat import RENEWALS_A_LEASE
 from worker.life import Life
 from worker.shutdown import Shutdown

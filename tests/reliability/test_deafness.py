@@ -13,9 +13,9 @@ from andon.replies import Claimed, Refused
 from andon.store import Store
 from andon.subscriber import Subscriber
 from tests.chaos.proxy import Proxy, Way
-from tests.contract.waiting import wait_until
 from tests.reliability.shop import Shop
 from tests.stack.prompt import Prompt
+from tests.stack.waiting import wait_until
 from worker.beat import Beat
 
 _LEASE_S = 3.0

@@ -10,9 +10,9 @@ import pytest
 from andon import keys
 from andon.ids import WorkerId
 from tests.chaos.proxy import Proxy, Way
-from tests.contract.waiting import wait_until
 from tests.reliability.shop import Shop, said
 from tests.stack.prompt import Prompt
+from tests.stack.waiting import wait_until
 from worker.beat import Beat
 from worker.roster import Roster
 

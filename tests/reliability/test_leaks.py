@@ -9,12 +9,12 @@ import pytest
 
 from andon.database import Database
 from andon.lease import About, Leases
-from tests.contract.waiting import wait_until
 from tests.depth import FULL
 from tests.stack.client import Client
 from tests.stack.process import Process
 from tests.stack.prompt import Prompt
 from tests.stack.stack import Stack
+from tests.stack.waiting import wait_until
 
 ROUNDS: Final = 200 if FULL else 8
 _LANES: Final = 25

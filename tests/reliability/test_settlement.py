@@ -12,9 +12,9 @@ from andon.response import Status
 from andon.store import Store
 from andon.usage import count_tokens
 from tests.contract.jobs import running, settle, submitted
-from tests.contract.waiting import wait_until
 from tests.reliability.shop import Shop, said
 from tests.stack.prompt import Prompt
+from tests.stack.waiting import wait_until
 
 _ENDLESS = 100_000
 

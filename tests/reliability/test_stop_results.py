@@ -16,9 +16,9 @@ from andon.replication import Replication
 from andon.settings import Settings
 from andon.store import Store
 from tests.contract.jobs import running
-from tests.contract.waiting import wait_until
 from tests.stack.prompt import Prompt
 from tests.stack.stack import Stack
+from tests.stack.waiting import wait_until
 
 _WAIT_S = 2.0
 

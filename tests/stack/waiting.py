@@ -1,23 +1,42 @@
 """Waiting: until something holds, never for a fixed time.
 
-Owns the one polling loop of the tests. Guarantees: returns as soon as the predicate holds, or fails the test at the
+Owns the one polling loop of the tests. Guarantees: returns as soon as the condition holds, or fails the test at the
 deadline with what was waited for.
 """
 
 import asyncio
-import time
-from collections.abc import Callable
-from typing import TypeVar
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, overload
 
-_POLL_S = 0.01
+_LOOK_EVERY_S = 0.005
 
 T = TypeVar("T")
 
 
-async def wait_until(predicate: Callable[[], T], timeout_s: float = 10.0, *, what: str) -> T:
-    """Return the first true value of the predicate. Raises AssertionError at the deadline. Cancelling it is safe."""
-    deadline = time.monotonic() + timeout_s
-    while not (value := predicate()):
-        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
-        await asyncio.sleep(_POLL_S)  # between two looks: a process has no other way of saying so
-    return value
+@overload
+async def wait_until(condition: Callable[[], Awaitable[T]], timeout_s: float = ..., *, what: str = ...) -> T: ...
+@overload
+async def wait_until(condition: Callable[[], T], timeout_s: float = ..., *, what: str = ...) -> T: ...
+async def wait_until(condition: Callable[[], Any], timeout_s: float = 15.0, *, what: str = "") -> Any:
+    """Return the first true value of the condition. Raises AssertionError at the deadline. Cancelling it is safe.
+
+    `what`: what was waited for, where the condition's own text does not tell.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                found = condition()
+                value = await found if isinstance(found, Awaitable) else found
+                if value:
+                    return value
+                await asyncio.sleep(_LOOK_EVERY_S)  # a process has no other way of saying so
+    except TimeoutError as error:
+        raise AssertionError(f"not within {timeout_s:g} s: {what or _told(condition)}") from error
+
+
+def _told(condition: Callable[[], Any]) -> str:
+    try:
+        return inspect.getsource(condition).strip()
+    except (TypeError, OSError):  # no function of a file
+        return repr(condition)

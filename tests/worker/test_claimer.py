@@ -8,7 +8,7 @@ from andon.ids import ResponseId
 from andon.queue import Entry, Queue
 from andon.replies import Claimed, Refused
 from tests.contract.fake import FakeDatabase
-from tests.contract.waiting import wait_until
+from tests.stack.waiting import wait_until
 from tests.worker.fakes import WORKER, FakeRescuer, FakeScribe, FakeStore, Tasks, claimed
 from worker.claimer import Claimer
 from worker.roster import Roster

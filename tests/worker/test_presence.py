@@ -6,7 +6,7 @@ import pytest
 from andon.ids import ResponseId
 from andon.store import ABANDONED
 from andon.trail import Trail
-from tests.contract.waiting import wait_until
+from tests.stack.waiting import wait_until
 from tests.worker.fakes import FakeRescuer, FakeScribe, FakeStore, Tasks, claimed
 from worker.presence import Presence
 from worker.roster import Roster

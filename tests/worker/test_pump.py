@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from andon.pieces import Cause, Finish, Piece
-from tests.contract.waiting import wait_until
+from tests.stack.waiting import wait_until
 from tests.worker.sources import FAILURE, FINISH, REQUEST, FakeSource, failure, text
 from worker.pump import Pump
 

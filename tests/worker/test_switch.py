@@ -1,7 +1,7 @@
 import asyncio
 import threading
 
-from tests.contract.waiting import wait_until
+from tests.stack.waiting import wait_until
 from worker.switch import Switch
 
 LEASE_S = 0.5  # the thread looks every hundredth part of a second

@@ -27,7 +27,7 @@ from andon.sim.meter import Record
 from andon.store import Store
 from andon.trail import Trail
 from tests.contract.jobs import log_of, submission
-from tests.contract.waiting import wait_until
+from tests.stack.waiting import wait_until
 from worker.life import Life
 from worker.shutdown import Shutdown
 from worker.upstream.client import UpstreamClient
