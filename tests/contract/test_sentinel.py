@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from redis.asyncio.connection import AbstractConnection
 
 from andon.address import parse_address
 from andon.database import Database, connection_maker
@@ -18,7 +19,7 @@ from andon.settings import Settings
 from andon.store import Store
 from tests.contract.jobs import running
 from tests.depth import only_in_full
-from tests.stack.sentinel_trio import SERVICE, SentinelTrio
+from tests.stack.sentinel_trio import SERVICE, Sentinel, SentinelTrio
 from tests.stack.servers import role
 from tests.stack.waiting import wait_until
 
@@ -187,6 +188,59 @@ async def test_connections_to_a_replaced_master_are_closed(trio: SentinelTrio, m
 
         monkeypatch.setattr(Sentinels, "master", other)
         await wait_until(lambda: not connection.is_connected, timeout_s=10)
+
+
+async def test_a_master_that_is_being_replaced_is_left_before_its_successor_stands(trio: SentinelTrio) -> None:
+    """It lives, says that it is the master, and all sentinels name it still: what it is told now is lost."""
+    old = await asyncio.to_thread(trio.holder, "")
+    await asyncio.to_thread(trio.wait_whole)
+    (replica,) = [node for node in trio.nodes if node is not old]
+    sentinels = Sentinels(
+        parse_address(trio.url), timeout_s=2.0, opener=lambda url: connection_maker(url, timeout_s=2.0)
+    )
+    async with sentinels.open():
+        connection = await _opened(sentinels)
+        # The order is given while nobody has missed the replica yet; it can't obey.
+        leader = trio.sentinels[0]
+        await wait_until(lambda: _has_good_replica(leader), timeout_s=40)
+        os.kill(replica.pid, signal.SIGSTOP)
+        try:
+            leader.call("SET", SERVICE, "failover-timeout", "120000")  # a slow machine must not end it before its time
+            leader.call("FAILOVER", SERVICE)
+            await wait_until(lambda: not connection.is_connected, timeout_s=40)
+            assert role(old) == "master"
+            with pytest.raises(OSError, match="is being replaced"):
+                await sentinels.open_connection()
+        finally:
+            os.kill(replica.pid, signal.SIGCONT)
+            leader.call("SET", SERVICE, "failover-timeout", "5000")
+        await wait_until(lambda: _opens_at(sentinels, replica.port or 0), timeout_s=40)
+    await wait_until(lambda: role(old) == "slave", timeout_s=40)
+
+
+async def _opened(sentinels: Sentinels) -> AbstractConnection:
+    """Open a connection to the master as soon as there is one to be had."""
+    found: list[AbstractConnection] = []
+
+    async def opened() -> bool:
+        with contextlib.suppress(OSError):
+            found.append(await sentinels.open_connection())
+        return bool(found)
+
+    await wait_until(opened, timeout_s=40)
+    return found[0]
+
+
+async def _opens_at(sentinels: Sentinels, port: int) -> bool:
+    with contextlib.suppress(OSError):
+        await (await sentinels.open_connection()).disconnect(nowait=True)
+        return (await sentinels.master())[1] == port
+    return False
+
+
+def _has_good_replica(sentinel: Sentinel) -> bool:
+    (replica,) = sentinel.call("REPLICAS", SERVICE)
+    return bool(replica["flags"] == "slave" and replica["master-link-status"] == "ok")
 
 
 async def test_sentinels_that_do_not_know_the_name_are_no_start(trio: SentinelTrio) -> None:

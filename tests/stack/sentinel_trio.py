@@ -25,7 +25,7 @@ _DOWN_AFTER_MS = 2000
 _HOST = "127.0.0.1"
 
 
-class _Sentinel:
+class Sentinel:
     """One sentinel process."""
 
     def __init__(self, master_port: int) -> None:
@@ -49,6 +49,7 @@ class _Sentinel:
             return client.execute_command("SENTINEL", *command)
 
     def stop(self) -> None:
+        """End it."""
         self.process.kill()
         self.process.wait()
         self._home.close()
@@ -61,7 +62,7 @@ class SentinelTrio(Servers):
         super().__init__()
         self._appendonly = appendonly
         self._config = {**_CONFIG, **(config or {})}
-        self.sentinels: list[_Sentinel] = []
+        self.sentinels: list[Sentinel] = []
 
     @property
     def url(self) -> str:
@@ -77,7 +78,7 @@ class SentinelTrio(Servers):
             with client_of(replica) as client:
                 client.replicaof(_HOST, master.port)
             until(lambda: _in_step(replica), "the replica is in step")
-            self.sentinels = [_Sentinel(master.port or 0) for _ in range(3)]
+            self.sentinels = [Sentinel(master.port or 0) for _ in range(3)]
             until(lambda: all(_knows_all(sentinel) for sentinel in self.sentinels), "the sentinels know each other")
         except BaseException:
             self.stop()
@@ -113,6 +114,6 @@ def _in_step(replica: EmbeddedValkey) -> bool:
         return bool(client.info("replication")["master_link_status"] == "up")
 
 
-def _knows_all(sentinel: _Sentinel) -> bool:
+def _knows_all(sentinel: Sentinel) -> bool:
     master = sentinel.call("MASTER", SERVICE)
     return (master["num-slaves"], master["num-other-sentinels"]) == ("1", "2")
