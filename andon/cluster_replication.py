@@ -60,9 +60,9 @@ class ClusterReplication:
         return sum(await asyncio.gather(*(node.count() for node in self._nodes.values())))
 
     def serves(self, key: str) -> bool:
-        """Tell whether the master of this key has a replica to wait for."""
+        """Tell whether the master of this key has a replica to wait for, or had one."""
         node = self._node_of(key)
-        return node is not None and node.replicas > 0
+        return node is not None and node.had_replicas
 
     async def eval(
         self, script: Script, keys: Sequence[str], args: Sequence[Argument]
@@ -88,12 +88,15 @@ class ClusterReplication:
         if self._group is None:
             return
         owners = self._cluster.nodes
+        # A replica that took over has none yet, and its master had one.
+        had_replicas = any(node.had_replicas for node in self._nodes.values())
         for node in owners - self._nodes.keys():
             made = self._nodes[node] = Replication(
                 lambda node=node: self._cluster.open_node(node),  # type: ignore[misc]
                 timeout_s=self._timeout_s,
                 wait_s=self._wait_s,
             )
+            made.had_replicas = had_replicas
             self._tasks[node] = self._group.create_task(_keep_up(made))
         for node in self._nodes.keys() - owners:
             del self._nodes[node]

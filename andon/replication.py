@@ -2,7 +2,8 @@
 
 Owns a connection of its own, because WAIT blocks the connection on which the write was made, and the count of
 replicas. Where there are none, nothing waits. Guarantees: `replicated` is a time only if a replica acknowledged all
-writes of this connection, the script's included; False if none did so in time; None if there was none to ask.
+writes of this connection, the script's included; False if none did so in time, or all that there were are gone; None
+if there never was one.
 """
 
 import asyncio
@@ -40,7 +41,7 @@ class Waiting(Protocol):
         ...
 
     def serves(self, key: str) -> bool:
-        """Tell whether the server of this key has a replica to wait for."""
+        """Tell whether the server of this key has a replica to wait for, or had one."""
         ...
 
     async def eval(
@@ -58,6 +59,8 @@ class Replication:
         self._wait_ms = max(1, int(wait_s * 1000))
         # As last counted; a replica that was lost since makes one WAIT time out, and says so.
         self.replicas = 0
+        # Once counted, for good: a master that came back alone may be about to be replaced by its replica.
+        self.had_replicas = False
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator["Replication"]:
@@ -77,12 +80,13 @@ class Replication:
         """Count the replicas now. Raises StoreUnavailable."""
         found = _CONNECTED.search(await self._link.call("INFO", "replication"))
         self.replicas = int(found[1]) if found else 0
+        self.had_replicas |= self.replicas > 0
         return self.replicas
 
     def serves(self, key: str) -> bool:
-        """Tell whether the server of this key has a replica to wait for."""
+        """Tell whether the server has a replica to wait for, or had one."""
         del key
-        return self.replicas > 0
+        return self.had_replicas
 
     def call_many(self, commands: Sequence[tuple[Argument, ...]]) -> "list[asyncio.Future[Any]]":
         """Send commands on the connection on which the scripts go; wait for no replica."""
@@ -100,6 +104,8 @@ class Replication:
     async def _eval(
         self, command: str, body: str, keys: Sequence[str], args: Sequence[Argument]
     ) -> tuple[Any, float | Literal[False] | None]:
+        if not self.replicas:
+            return await self._link.call(command, body, len(keys), *keys, *args), False
         # Neighbours on the wire: no other command of this connection comes between the write and its WAIT.
         run, waited = self._link.call_many([(command, body, len(keys), *keys, *args), ("WAIT", 1, self._wait_ms)])
         reply = await run

@@ -154,11 +154,14 @@ class Store(Reads):
         is_same = digest.decode() == submission.digest
         return Submittal(Submitted.KNOWN if is_same else Submitted.CONFLICT, ResponseId(response_id.decode()))
 
-    async def stop(self, rid: ResponseId, principal: Principal | None, *, by: str, reason: str | None) -> StopReceipt:
+    async def stop(
+        self, rid: ResponseId, principal: Principal | None, *, by: str, reason: str | None, waits: bool = True
+    ) -> StopReceipt:
         """Mark a job and publish the hint; settle it if nobody has it.
 
         `principal`: who asks, for a job of its own or, with an operator's scope, of its tenants; None: Andon itself.
-        A response whose lane this freed is given its turn before this returns.
+        `waits`: for a replica, where there is one. A response whose lane this freed is given its turn before this
+        returns.
         """
         tenant, subject = reach_of(principal) if principal else ("", "")
         args: list[Argument] = [
@@ -173,7 +176,7 @@ class Store(Reads):
             self._turn_ttl_ms,
         ]
         replicated: float | Literal[False] | None = None
-        if self._replication is not None and self._replication.serves(keys.job(rid)):
+        if waits and self._replication is not None and self._replication.serves(keys.job(rid)):
             reply, replicated = await self._replication.eval(script("stop"), self._ending_keys(rid), args)
         else:
             reply = await self.database.eval(script("stop"), self._ending_keys(rid), args)
@@ -199,7 +202,7 @@ class Store(Reads):
     def beside_stops(self, commands: Sequence[tuple[Argument, ...]]) -> "list[asyncio.Future[Any]]":
         """Send commands at once, on the connection on which stops go, so that they run before the next one."""
         # In a cluster the audit is on a node of its own: there is no connection that both take.
-        if isinstance(self._replication, Replication) and self._replication.replicas:
+        if isinstance(self._replication, Replication) and self._replication.had_replicas:
             return self._replication.call_many(commands)
         return [asyncio.ensure_future(self.database.call(*command)) for command in commands]
 

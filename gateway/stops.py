@@ -2,7 +2,8 @@
 
 Owns the call of the stop script, the repeated assertion until the stop is seen settled, and the bounded wait of
 whoever asked. Guarantees: a stop that was answered as recorded is asserted again, by this gateway, until the job has
-ended; a failover that loses the mark but not this gateway does not lose the stop.
+ended; a failover that loses the mark but not this gateway does not lose the stop. Where no replica had the mark, the
+failover may lose the ending as well, and the job would run again: then it is asserted for `_HELD_S` longer.
 """
 
 import asyncio
@@ -25,6 +26,8 @@ from gateway.hub import Hub
 _log = structlog.get_logger(__name__)
 
 _ASSERT_EVERY_S: Final = 1.0
+# Longer than a master that was started again during its own failover takes writes that it will forget.
+_HELD_S: Final = 10.0
 # Policy when full: the oldest is no longer asserted; its mark is durable, and the sweep and the worker's beat see it.
 _MOST_ASSERTED: Final = 50_000
 _REPEATS: Final = 3
@@ -36,6 +39,10 @@ class _Asserted(msgspec.Struct):
     ask: Ask
     # Not recorded yet, as far as is known: its outcome is still to be told to the audit.
     is_open: bool = False
+    # No replica had it: a failover may lose it, and its ending, even after that was seen.
+    is_unsafe: bool = False
+    # Loop time until which it is asserted all the same; None: its ending was not seen.
+    until: float | None = None
 
 
 class SettledWatch:
@@ -94,10 +101,11 @@ class Stops:
                 self._trail.conclude(ask, Outcome.NOTHING_LIVE)
         receipts = await asyncio.gather(*(self._record(rid, ask) for rid in response_ids))
         for receipt in receipts:
+            if receipt.outcome is StopOutcome.RECORDED:
+                self._assert(receipt.response_id, _Asserted(ask, is_unsafe=receipt.replicated is False))
             if receipt.settled is not None:
                 self._on_settled(tag_of(receipt.response_id))
-            elif receipt.outcome is StopOutcome.RECORDED:
-                self._assert(receipt.response_id, _Asserted(ask))
+                self._saw_settled(receipt.response_id)
         self._trail.follow(ask, receipts)
         return list(receipts)
 
@@ -108,8 +116,8 @@ class Stops:
                 return await self._send(response_id, ask)
         return await self._send(response_id, ask)
 
-    async def _send(self, response_id: ResponseId, ask: Ask) -> StopReceipt:
-        return await self._store.stop(response_id, ask.asker.owner, by=ask.asker.by, reason=ask.reason)
+    async def _send(self, response_id: ResponseId, ask: Ask, *, waits: bool = True) -> StopReceipt:
+        return await self._store.stop(response_id, ask.asker.owner, by=ask.asker.by, reason=ask.reason, waits=waits)
 
     async def leave(self, response_id: ResponseId, asker: Asker, *, reason: str) -> None:
         """Stop a response whose client left: nobody is there to be told, so what cannot be recorded now is later.
@@ -134,7 +142,16 @@ class Stops:
     def saw_settled(self, response_ids: Iterable[ResponseId]) -> None:
         """Take note that these need no further assertion."""
         for response_id in response_ids:
-            self._asserted.pop(response_id, None)
+            self._saw_settled(response_id)
+
+    def _saw_settled(self, response_id: ResponseId) -> None:
+        asserted = self._asserted.get(response_id)
+        if asserted is None:
+            return
+        if not asserted.is_unsafe:
+            del self._asserted[response_id]
+        elif asserted.until is None:
+            asserted.until = asyncio.get_running_loop().time() + _HELD_S
 
     def _assert(self, response_id: ResponseId, asserted: _Asserted) -> None:
         self._asserted[response_id] = asserted
@@ -189,22 +206,33 @@ class Stops:
         if progress.outcome is StopOutcome.UNKNOWN:
             return receipt
         if progress.settled is not None:
-            self._asserted.pop(receipt.response_id, None)
+            self._saw_settled(receipt.response_id)
         return msgspec.structs.replace(progress, replicated=receipt.replicated)
 
     async def assert_again(self) -> None:
         """Assert recorded stops again, for ever, until each is seen settled."""
         while True:
             await asyncio.sleep(_ASSERT_EVERY_S)
-            asserted = dict(self._asserted)
-            for response_id, stop in asserted.items():
+            for response_id, asserted in list(self._asserted.items()):
                 try:
-                    receipt = await self._send(response_id, stop.ask)
+                    await self._assert_once(response_id, asserted)
                 except StoreUnavailable as error:
                     _log.warning("stop.assert_failed", error=str(error), pending=len(self._asserted))
                     break
-                if stop.is_open:
-                    self._trail.follow(stop.ask, [receipt])
-                    stop.is_open = False
-                if receipt.outcome is not StopOutcome.RECORDED or receipt.settled is not None:
-                    self._asserted.pop(response_id, None)
+
+    async def _assert_once(self, response_id: ResponseId, asserted: _Asserted) -> None:
+        if asserted.until is not None and asyncio.get_running_loop().time() > asserted.until:
+            self._asserted.pop(response_id, None)
+            return
+        # Nobody waits for an answer, unless it is the first: then it does not wait for a replica either, or one that is
+        # frozen would hold up all others.
+        receipt = await self._send(response_id, asserted.ask, waits=asserted.is_open)
+        if asserted.is_open:
+            self._trail.follow(asserted.ask, [receipt])
+            asserted.is_open, asserted.is_unsafe = False, receipt.replicated is False
+        if receipt.outcome is StopOutcome.UNKNOWN:
+            self._asserted.pop(response_id, None)
+        elif receipt.outcome is StopOutcome.RECORDED and receipt.settled is None:
+            asserted.until = None  # it runs; if it had ended, a failover has lost that
+        else:
+            self._saw_settled(response_id)

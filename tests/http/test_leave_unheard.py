@@ -25,8 +25,9 @@ class _StoreAway:
         self.recorded: asyncio.Queue[tuple[ResponseId, str, str | None]] = asyncio.Queue()
 
     async def stop(
-        self, response_id: ResponseId, principal: Principal | None, *, by: str, reason: str | None
+        self, response_id: ResponseId, principal: Principal | None, *, by: str, reason: str | None, waits: bool = True
     ) -> StopReceipt:
+        del waits
         assert principal == ANONYMOUS
         if self._failures:
             self._failures -= 1

@@ -6,15 +6,22 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from os import kill
+from typing import cast
 
 import pytest
 
+from andon import keys
+from andon.audit import Asker, Door, Role
 from andon.database import Database
 from andon.embedded import EmbeddedValkey
-from andon.ids import ANONYMOUS
+from andon.ids import ANONYMOUS, ResponseId
+from andon.lifetime import background
 from andon.replication import Replication
 from andon.settings import Settings
 from andon.store import Store
+from andon.trail import Trail
+from gateway.hub import Hub
+from gateway.stops import Stops
 from tests.contract.jobs import running
 from tests.stack.prompt import Prompt
 from tests.stack.stack import Stack
@@ -65,13 +72,13 @@ def _free_port() -> int:
 @pytest.fixture
 def primary() -> Iterator[EmbeddedValkey]:
     """Give a server that a replica can reach."""
-    with EmbeddedValkey(port=_free_port()) as server:
+    with EmbeddedValkey(port=_free_port(), config={"repl-diskless-sync-delay": "0"}) as server:
         yield server
 
 
 @pytest.fixture
 def replica() -> Iterator[EmbeddedValkey]:
-    with EmbeddedValkey(config={"repl-diskless-sync-delay": "0"}) as server:
+    with EmbeddedValkey() as server:
         yield server
 
 
@@ -85,8 +92,8 @@ def _frozen(server: EmbeddedValkey) -> Iterator[None]:
 
 
 @pytest.fixture
-async def store(primary: EmbeddedValkey, replica: EmbeddedValkey) -> AsyncIterator[Store]:
-    """Give a gateway's store before a primary with one replica."""
+async def replication(primary: EmbeddedValkey, replica: EmbeddedValkey) -> AsyncIterator[Replication]:
+    """Give what waits for a primary's one replica, which is in step."""
     async with Database(replica.url, timeout_s=2.0).open() as second:
         await second.call("REPLICAOF", "127.0.0.1", primary.port or 0)
     async with Database(primary.url, timeout_s=2.0).open() as database:
@@ -95,7 +102,14 @@ async def store(primary: EmbeddedValkey, replica: EmbeddedValkey) -> AsyncIterat
             await wait_until(lambda: _is_replicated(replication), timeout_s=15)
             # Online: it acknowledges what it is sent.
             await wait_until(lambda: _acknowledges(database), timeout_s=15)
-            yield Store(database, Settings(), replication)
+            yield replication
+
+
+@pytest.fixture
+async def store(primary: EmbeddedValkey, replication: Replication) -> AsyncIterator[Store]:
+    """Give a gateway's store before that primary."""
+    async with Database(primary.url, timeout_s=2.0).open() as database:
+        yield Store(database, Settings(), replication)
 
 
 async def _is_replicated(replication: Replication) -> bool:
@@ -126,3 +140,38 @@ async def test_a_stop_whose_replica_is_frozen_says_that_it_is_not_replicated(
     again = await store.stop(job.response_id, ANONYMOUS, by="client", reason=None)
     assert again.recorded == receipt.recorded
     assert isinstance(again.replicated, float)
+
+
+async def test_a_stop_whose_replicas_are_gone_says_that_it_is_not_replicated(
+    store: Store, replication: Replication, replica: EmbeddedValkey
+) -> None:
+    """A master that came back alone is not one that never had a replica: false, at once, and not null."""
+    replica.kill()
+    await wait_until(lambda: _has_no_replica(replication), timeout_s=15)
+    receipt = await store.stop((await running(store)).response_id, ANONYMOUS, by="client", reason=None)
+    assert receipt.recorded is not None
+    assert receipt.replicated is False
+
+
+async def _has_no_replica(replication: Replication) -> bool:
+    return await replication.count() == 0
+
+
+async def test_a_stop_that_no_replica_had_is_asserted_after_its_ending_was_seen(
+    store: Store, replica: EmbeddedValkey
+) -> None:
+    """A failover may forget the mark and the ending together: what would run again is marked again."""
+    trail = Trail(store, process="gateway")
+    stops = Stops(store, cast("Hub", None), trail, wait_s=1.0, on_settled=lambda _: None)
+    rid = (await running(store)).response_id
+    with _frozen(replica):
+        (receipt,) = await stops.stop([rid], Asker(ANONYMOUS, Role.OWNER, Door.SOCKET), reason=None)
+    assert receipt.replicated is False
+    stops.saw_settled([rid])
+    await store.database.call("HDEL", keys.job(rid), "stop_at", "stop_json")  # as if by a failover
+    async with background(stops.assert_again()):
+        await wait_until(lambda: _is_marked(store, rid), timeout_s=15)
+
+
+async def _is_marked(store: Store, rid: ResponseId) -> bool:
+    return bool(await store.database.call("HEXISTS", keys.job(rid), "stop_json"))
