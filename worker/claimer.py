@@ -2,7 +2,7 @@
 
 Owns which queue entries are dropped and when. Guarantees: an entry is dropped only after the job was claimed, by
 whomever, or waits no more; one whose job is not there yet (the queue is written first) is tried again until a grace
-is over. Nothing is claimed by a worker that is deaf or draining.
+is over, and one whose job's server is away until it is back. Nothing is claimed by a worker that is deaf or draining.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ _NOT_THERE_YET_S: Final = 0.05
 # How long an entry may precede its job: a gateway that writes the entry and dies never writes the job.
 _GRACE_S: Final = 10.0
 _STORE_RETRY_S: Final = 0.25
+_STORE_RETRY_MOST_S: Final = 2.0
 
 
 class Claimer:
@@ -107,7 +108,7 @@ class Claimer:
 
     async def _decide(self, entry: Entry) -> None:
         try:
-            if await self._claim(entry):
+            if await self._insist(entry):
                 await self._queue.drop([entry])
         except StoreUnavailable as error:
             # Claimed or not, the entry stays pending: whoever adopts it finds out.
@@ -115,6 +116,22 @@ class Claimer:
         finally:
             self._undecided -= 1
             self._roster.changed.set()
+
+    async def _insist(self, entry: Entry) -> bool:
+        """Try to claim until Redis answers: others would adopt the entry only after two leases. True as of `_claim`.
+
+        A repeat is answered as the claim was whose reply was lost.
+        """
+        delay_s = _STORE_RETRY_S
+        while True:
+            try:
+                return await self._claim(entry)
+            except StoreUnavailable as error:
+                if self._stopping:
+                    raise
+                _log.info("claim.repeated", response=entry.response_id, error=str(error))
+            await asyncio.sleep(delay_s)
+            delay_s = min(2 * delay_s, _STORE_RETRY_MOST_S)
 
     async def _claim(self, entry: Entry) -> bool:
         """Try to claim; True if the entry is needed no more."""

@@ -27,6 +27,7 @@ class FakeQueue(Queue):
         self.returned: list[ResponseId] = []
         self.reads: list[int] = []
         self.failures = 0
+        self.is_away = False
 
     async def read(self, most: int, *, block_s: float) -> list[Entry]:
         """Give what waits."""
@@ -51,6 +52,8 @@ class FakeQueue(Queue):
 
     async def put(self, response_id: ResponseId) -> None:
         """Keep which."""
+        if self.is_away:
+            raise StoreUnavailable("away")
         self.returned.append(response_id)
 
 
@@ -170,14 +173,27 @@ async def test_an_entry_whose_job_never_came_is_dropped_after_the_grace(desk: De
     await desk.end()
 
 
-async def test_a_claim_that_was_not_answered_leaves_its_entry(desk: Desk) -> None:
+async def test_a_claim_that_was_not_answered_is_repeated_until_it_is(desk: Desk) -> None:
+    """In a cluster the queue may be there while the job's server is away: nobody waits for the time of adoption."""
+    desk.store.is_away = True
+    entry = desk.entry()
+    desk.queue.waiting = [entry]
+    await wait_until(lambda: bool(desk.tasks.started))
+    assert (desk.started, desk.queue.dropped) == ([], [])
+    desk.store.is_away = False
+    await wait_until(lambda: desk.queue.dropped == [entry])
+    assert [scribe.response_id for scribe in desk.started] == [entry.response_id]
+    await desk.end()
+
+
+async def test_a_claim_that_was_not_answered_before_the_drain_leaves_its_entry(desk: Desk) -> None:
     """Claimed or not: whoever adopts the entry finds out."""
     desk.store.is_away = True
+    desk.queue.is_away = True
     desk.queue.waiting = [desk.entry()]
     await wait_until(lambda: bool(desk.tasks.started))
-    await desk.tasks.done()
-    assert (desk.started, desk.queue.dropped) == ([], [])
     await desk.end()
+    assert (desk.started, desk.queue.dropped, desk.queue.returned) == ([], [], [])
 
 
 async def test_a_second_entry_of_a_job_that_runs_here_starts_nothing(desk: Desk) -> None:
