@@ -119,3 +119,13 @@ class Plant(Stack):
         await asyncio.to_thread(master.kill)
         await asyncio.to_thread(until, lambda: len(self.servers.masters()) == count, "a replica takes over")
         await asyncio.to_thread(master.restart, keep_data=True)
+
+    async def freeze_master(self) -> None:
+        """Freeze a master whose replica is in step until that is the master; then it goes on where it was."""
+        await asyncio.to_thread(self.servers.wait_whole)
+        (master, *others) = await asyncio.to_thread(self.servers.masters)
+        os.kill(master.pid, signal.SIGSTOP)
+        try:
+            await asyncio.to_thread(until, lambda: len(self.servers.masters()) > len(others), "a replica takes over")
+        finally:
+            os.kill(master.pid, signal.SIGCONT)

@@ -1,6 +1,7 @@
 """Report: the table of a full run, on the screen and in docs/reliability.md.
 
-Owns the table's form. The words around it are in the document itself, between whose two marks the table is replaced.
+Owns the tables' form. The words around them are in the document itself: a run replaces what stands between the two
+marks of the servers that it was played on.
 """
 
 import datetime as dt
@@ -10,14 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from tests.chaos.account import Row
-from tests.chaos.scenarios import SCENARIOS
+from tests.chaos.scenarios import ALL, SCENARIOS
 from tests.depth import FULL
 from tests.stack.topologies import CHOSEN
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "reliability.md"
-# The environment's word for all scenarios with the full load.
-_BEGIN: Final = "<!-- chaos: begin -->"
-_END: Final = "<!-- chaos: end -->"
+_BEGIN: Final = f"<!-- chaos on {CHOSEN}: begin -->"
+_END: Final = f"<!-- chaos on {CHOSEN}: end -->"
 _HEADS: Final = (
     "scenario", "streams", "stops", "stops lost", "bad endings", "left open", "after the mark", "longest, s",
     "median, ms", "1011", "reconnects",
@@ -38,18 +38,29 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def is_full(rows: Iterable[Row]) -> bool:
-    """Tell whether every scenario was run, with the full load, on what the document is about."""
-    return (
-        FULL and CHOSEN == "standalone" and {row.scenario for row in rows} == {scenario.name for scenario in SCENARIOS}
-    )
+    """Tell whether every scenario that can be played here was, with the full load."""
+    return FULL and {row.scenario for row in rows} == {scenario.name for scenario in SCENARIOS}
 
 
 def write(rows: Sequence[Row]) -> None:
     """Replace the table in the document."""
     now = dt.datetime.now(dt.UTC)
-    ran = f"Run on {now:%Y-%m-%d} with Python {platform.python_version()}, lease {rows[0].lease_s:g} s."
-    broken = "\n".join(f"- `{scenario.name}`: {scenario.what}" for scenario in SCENARIOS)
+    leases = " or ".join(f"{lease_s:g} s" for lease_s in sorted({row.lease_s for row in rows}))
+    ran = f"Run on {now:%Y-%m-%d} with Python {platform.python_version()}, lease {leases}."
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(_BEGIN)
     _, _, after = rest.partition(_END)
-    PAGE.write_text(f"{before}{_BEGIN}\n{ran}\n\n{table(rows)}\n\nWhat was broken:\n\n{broken}\n{_END}{after}", "utf-8")
+    PAGE.write_text(f"{before}{_BEGIN}\n{ran}\n\n{table(rows)}\n\n{_legend()}\n{_END}{after}", "utf-8")
+
+
+def _legend() -> str:
+    """Say what was broken; beside what the table of the one server has told, and what could not be."""
+    fresh = [each for each in SCENARIOS if CHOSEN == "standalone" or "standalone" in each.elsewhere]
+    lines = ["What was broken:" if CHOSEN == "standalone" else "What was broken beside the above:", ""]
+    lines += [f"- `{scenario.name}`: {scenario.what}" for scenario in fresh]
+    reasons: dict[str, list[str]] = {}
+    for scenario in ALL:
+        if scenario.why_not_here is not None:
+            reasons.setdefault(scenario.why_not_here, []).append(f"`{scenario.name}`")
+    lines += ["", "Not played here:", "", *(f"- {', '.join(names)}: {why}." for why, names in reasons.items())]
+    return "\n".join(lines)

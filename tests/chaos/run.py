@@ -35,5 +35,5 @@ async def run(scenario: Scenario, plant: Plant, shape: Shape) -> Row:
         group.create_task(load.run())
         await asyncio.sleep(_TROUBLE_AFTER_S)
         await scenario.break_it(plant)
-    account = Account(scenario.name, plant, load, data_was_lost=scenario.loses_data)
+    account = Account(scenario.name, plant, load, losses=scenario.losses)
     return await account.draw(patience_s=4 * plant.lease_s)

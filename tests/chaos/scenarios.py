@@ -1,17 +1,19 @@
 """Scenarios: what is broken, for how long, and what the log may say about it.
 
-Owns the list that the table shows. Each is a coroutine over a running plant under load; it leaves nothing broken.
+Owns the list that the tables show, and where each can be played. Each is a coroutine over a running plant under load;
+it leaves nothing broken.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from enum import StrEnum
 from typing import Final
 
 import msgspec
 
 from tests.chaos.plant import Plant
 from tests.chaos.proxy import Proxy, Way
-from tests.stack.topologies import CHOSEN, KINDS
+from tests.stack.topologies import CHOSEN
 
 LEASE_S: Final = 2.0
 # A fault shorter than the lease must cost nothing but time: 0.8 of the lease is when a worker gives up.
@@ -21,6 +23,16 @@ LONG_S: Final = 2.0 * LEASE_S
 Break = Callable[[Plant], Awaitable[None]]
 
 
+class Losses(StrEnum):
+    """What Redis itself may lose."""
+
+    NONE = "none"
+    # A master died with what its replica did not have yet: milliseconds, as a rule nothing.
+    A_MOMENT = "a moment"
+    # A server came back empty: something is lost for sure.
+    DATA = "data"
+
+
 class Scenario(msgspec.Struct, frozen=True):
     """One line of the table."""
 
@@ -28,12 +40,17 @@ class Scenario(msgspec.Struct, frozen=True):
     what: str
     break_it: Break
     models: tuple[str, ...] = ("sim",)
-    loses_data: bool = False
+    losses: Losses = Losses.NONE
     workers: int = 3
     # A failover takes longer than a fault of one server: then the lease must be longer, too.
     lease_s: float = LEASE_S
-    # What it can be played on: a proxy stands before one server only, and one server has no replica.
-    on: tuple[str, ...] = KINDS
+    # What it cannot be played on, and why not.
+    elsewhere: Mapping[str, str] = {}
+
+    @property
+    def why_not_here(self) -> str | None:
+        """Tell why it is not played on the servers of this run; None: it is."""
+        return self.elsewhere.get(CHOSEN)
 
 
 async def _nothing(_: Plant) -> None:
@@ -114,6 +131,10 @@ async def _kill_master(plant: Plant) -> None:
     await plant.kill_master()
 
 
+async def _freeze_master(plant: Plant) -> None:
+    await plant.freeze_master()
+
+
 # ── the network ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -141,12 +162,15 @@ async def _cut_again_and_again(plant: Plant) -> None:
 _SILENT: Final = ("sim-silent", "sim-mute", "sim-stall")
 _SHORT, _LONG = f"{SHORT_S:g} s", f"{LONG_S:g} s"
 
-_ONE_SERVER: Final = ("standalone",)
-_WITH_REPLICAS: Final = ("sentinel", "cluster")
+_NO_PROXY: Final = dict.fromkeys(
+    ("sentinel", "cluster"), "the servers' addresses come from sentinels or nodes: no proxy stays in between"
+)
+_NO_REPLICA: Final = {"standalone": "one server has no replica"}
+_IS_A_FAILOVER: Final = dict.fromkeys(("sentinel", "cluster"), "there it is a failover: see freeze-master")
 # Longer than an election on a loaded machine.
 _FAILOVER_LEASE_S: Final = 20.0
 
-_ALL: Final = (
+ALL: Final = (
     Scenario("nothing-broken", "Nothing.", _nothing),
     Scenario("kill-worker", "`kill -9` of a worker.", _kill_worker),
     Scenario("kill-workers", "`kill -9` of two of three workers, one after the other.", _kill_workers_in_turn),
@@ -155,73 +179,75 @@ _ALL: Final = (
     Scenario("freeze-worker-short", f"SIGSTOP of a worker for {_SHORT}.", _freeze_worker(SHORT_S)),
     Scenario("freeze-worker-long", f"SIGSTOP of a worker for {_LONG}.", _freeze_worker(LONG_S)),
     Scenario("freeze-gateway", f"SIGSTOP of a gateway for {_LONG}.", _freeze_gateway(LONG_S)),
-    Scenario("freeze-server-short", f"SIGSTOP of the server for {_SHORT}.", _freeze_server(SHORT_S), on=_ONE_SERVER),
-    Scenario("freeze-server-long", f"SIGSTOP of the server for {_LONG}.", _freeze_server(LONG_S), on=_ONE_SERVER),
-    Scenario("client-kill", "CLIENT KILL of every connection, four times a second, 3 s long.", _kill_connections),
+    Scenario("freeze-server-short", f"SIGSTOP of the server for {_SHORT}.", _freeze_server(SHORT_S)),
     Scenario(
-        "restart-with-data", "`kill -9` of the server; back at once with its data.", _restart_with_data, on=_ONE_SERVER
+        "freeze-server-long", f"SIGSTOP of the server for {_LONG}.", _freeze_server(LONG_S), elsewhere=_IS_A_FAILOVER
     ),
+    Scenario("client-kill", "CLIENT KILL of every connection, four times a second, 3 s long.", _kill_connections),
+    Scenario("restart-with-data", "`kill -9` of the server; back at once with its data.", _restart_with_data),
     Scenario(
         "restart-without-data",
         "`kill -9` of the server; back at once, empty.",
         _restart_without_data,
-        loses_data=True, on=_ONE_SERVER),
+        losses=Losses.DATA),
     Scenario(
         "net-cut", "A worker's and a gateway's connections are cut, 12 times in 3 s.", _cut_again_and_again,
-        on=_ONE_SERVER,
+        elsewhere=_NO_PROXY,
     ),
     Scenario(
         "net-worker-delay",
         "0.1 s more each way between a worker and Redis, 4 s long.",
-        _worker_network(lambda proxy: proxy.delay(0.1), LONG_S), on=_ONE_SERVER),
+        _worker_network(lambda proxy: proxy.delay(0.1), LONG_S), elsewhere=_NO_PROXY),
     Scenario(
         "net-worker-hold-short",
         f"A worker and Redis are partitioned for {_SHORT}; late packets arrive.",
-        _worker_network(lambda proxy: proxy.hold(Way.BOTH), SHORT_S), on=_ONE_SERVER),
+        _worker_network(lambda proxy: proxy.hold(Way.BOTH), SHORT_S), elsewhere=_NO_PROXY),
     Scenario(
         "net-worker-hold-long",
         f"The same for {_LONG}.",
-        _worker_network(lambda proxy: proxy.hold(Way.BOTH), LONG_S), on=_ONE_SERVER),
+        _worker_network(lambda proxy: proxy.hold(Way.BOTH), LONG_S), elsewhere=_NO_PROXY),
     Scenario(
         "net-worker-deaf",
         f"What Redis says does not reach a worker for {_LONG}; what it says arrives.",
-        _worker_network(lambda proxy: proxy.swallow(Way.DOWN), LONG_S), on=_ONE_SERVER),
+        _worker_network(lambda proxy: proxy.swallow(Way.DOWN), LONG_S), elsewhere=_NO_PROXY),
     Scenario(
         "net-worker-deaf-short",
         f"The same for {_SHORT}.",
-        _worker_network(lambda proxy: proxy.swallow(Way.DOWN), SHORT_S), on=_ONE_SERVER),
+        _worker_network(lambda proxy: proxy.swallow(Way.DOWN), SHORT_S), elsewhere=_NO_PROXY),
     Scenario(
         "net-worker-mute",
         f"What a worker says does not reach Redis for {_LONG}.",
-        _worker_network(lambda proxy: proxy.swallow(Way.UP), LONG_S), on=_ONE_SERVER),
+        _worker_network(lambda proxy: proxy.swallow(Way.UP), LONG_S), elsewhere=_NO_PROXY),
     Scenario(
         "net-worker-refuse",
         f"Redis refuses a worker for {_LONG}.",
-        _worker_network(Proxy.refuse, LONG_S), on=_ONE_SERVER),
+        _worker_network(Proxy.refuse, LONG_S), elsewhere=_NO_PROXY),
     Scenario(
         "net-gateway-hold",
         f"A gateway and Redis are partitioned for {_LONG}; late packets arrive.",
-        _gateway_network(lambda proxy: proxy.hold(Way.BOTH), LONG_S), on=_ONE_SERVER),
+        _gateway_network(lambda proxy: proxy.hold(Way.BOTH), LONG_S), elsewhere=_NO_PROXY),
     Scenario(
         "net-gateway-deaf",
         f"What Redis says does not reach a gateway for {_LONG}.",
-        _gateway_network(lambda proxy: proxy.swallow(Way.DOWN), LONG_S), on=_ONE_SERVER),
+        _gateway_network(lambda proxy: proxy.swallow(Way.DOWN), LONG_S), elsewhere=_NO_PROXY),
     Scenario(
         "net-gateway-refuse",
         f"Redis refuses a gateway for {_SHORT}.",
-        _gateway_network(Proxy.refuse, SHORT_S), on=_ONE_SERVER),
+        _gateway_network(Proxy.refuse, SHORT_S), elsewhere=_NO_PROXY),
     Scenario("silent-kill-worker", "Silent upstreams, and `kill -9` of a worker.", _kill_worker, models=_SILENT),
     Scenario(
         "silent-worker-hold",
         f"Silent upstreams, and a worker is partitioned for {_LONG}.",
         _worker_network(lambda proxy: proxy.hold(Way.BOTH), LONG_S),
-        models=_SILENT, on=_ONE_SERVER),
+        models=_SILENT, elsewhere=_NO_PROXY),
     Scenario(
-        "failover", "An ordered failover of every master.", _fail_over, lease_s=_FAILOVER_LEASE_S, on=_WITH_REPLICAS
+        "failover", "An ordered failover of every master.", _fail_over, lease_s=_FAILOVER_LEASE_S, elsewhere=_NO_REPLICA
     ),
     Scenario(
-        "kill-master", "`kill -9` of a master; its replica takes over.", _kill_master, lease_s=_FAILOVER_LEASE_S,
-        on=_WITH_REPLICAS,
-    ),
+        "kill-master", "`kill -9` of a master; its replica takes over.", _kill_master,
+        losses=Losses.A_MOMENT, lease_s=_FAILOVER_LEASE_S, elsewhere=_NO_REPLICA),
+    Scenario(
+        "freeze-master", "SIGSTOP of a master until its replica has taken over; then it is thawed.", _freeze_master,
+        losses=Losses.A_MOMENT, lease_s=_FAILOVER_LEASE_S, elsewhere=_NO_REPLICA),
 )  # fmt: skip
-SCENARIOS: Final = tuple(scenario for scenario in _ALL if CHOSEN in scenario.on)
+SCENARIOS: Final = tuple(scenario for scenario in ALL if scenario.why_not_here is None)

@@ -39,6 +39,8 @@ class Acknowledged(msgspec.Struct, frozen=True):
     recorded_at: float
     # Length of the log when the answer had come; None where Redis did not say.
     length: int | None
+    # No replica had it, where there are any: a failover may lose the mark, and its gateway asserts it again.
+    is_unsafe: bool = False
 
 
 class Stopping:
@@ -86,7 +88,10 @@ class Stopping:
             case "response.cancel.accepted" | "response.cancel.done":
                 for stop in answer["stops"]:
                     rid = stop["response_id"]
-                    self.acknowledged.append(Acknowledged(rid, stop["recorded"], await _length(database, rid)))
+                    length = await _length(database, rid)
+                    self.acknowledged.append(
+                        Acknowledged(rid, stop["recorded"], length, is_unsafe=stop["replicated"] is False)
+                    )
                 return True
             case "response.cancel.failed":
                 self.too_late = True

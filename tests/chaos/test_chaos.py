@@ -10,12 +10,14 @@ from tests.chaos.account import Row
 from tests.chaos.load import Shape
 from tests.chaos.report import table
 from tests.chaos.run import plant, run
-from tests.chaos.scenarios import SCENARIOS, Scenario
+from tests.chaos.scenarios import ALL, SCENARIOS, Losses, Scenario
 from tests.depth import FULL
 from tests.stack.topologies import CHOSEN
 
 _FULL_SHAPE: Final = Shape(streams=60, seconds=6.0)
 _SHORT_SHAPE: Final = Shape(streams=16, seconds=3.0)
+# Of one scenario. Where servers fail over, the lease is longer, and with it what is waited for.
+_PATIENCE_S: Final = 140 if CHOSEN == "standalone" else 260
 # In this order on one plant: the first ones leave all processes in place.
 _IN_EVERY_RUN: Final = (
     ("nothing-broken", "net-worker-hold-long", "kill-worker")
@@ -31,7 +33,10 @@ _MEDIAN_S: Final = 0.05 if FULL else 0.25
 def _check(row: Row, scenario: Scenario) -> None:
     assert row.is_clean, f"{table([row])}\n" + "\n".join(row.faults[:30])
     assert row.stops > 0
-    assert bool(row.job_lost) == scenario.loses_data
+    if scenario.losses is Losses.NONE:
+        assert not row.job_lost
+    if scenario.losses is Losses.DATA and CHOSEN == "standalone":  # elsewhere a replica may have been faster
+        assert row.job_lost
     if scenario.name == "nothing-broken":
         assert row.median_s < _MEDIAN_S
 
@@ -50,11 +55,13 @@ async def test_every_stop_is_obeyed_and_every_response_ends_once(tmp_path: Path,
 
 
 @pytest.mark.skipif(not FULL, reason="ANDON_CHAOS=full runs every scenario: make chaos")
-@pytest.mark.timeout(150)
-@pytest.mark.parametrize("scenario", [pytest.param(scenario, id=scenario.name) for scenario in SCENARIOS])
+@pytest.mark.timeout(_PATIENCE_S + 20)
+@pytest.mark.parametrize("scenario", [pytest.param(scenario, id=scenario.name) for scenario in ALL])
 async def test_a_scenario_keeps_every_promise(scenario: Scenario, tmp_path: Path, rows: list[Row]) -> None:
     """Whatever single thing is broken: no stop lost, one ending each, nothing left open, nothing after the mark."""
-    async with asyncio.timeout(140), plant(scenario, tmp_path) as running:
+    if scenario.why_not_here is not None:
+        pytest.skip(f"{scenario.name}: {scenario.why_not_here}")
+    async with asyncio.timeout(_PATIENCE_S), plant(scenario, tmp_path) as running:
         row = await run(scenario, running, _FULL_SHAPE)
         rows.append(row)
         _check(row, scenario)
