@@ -115,8 +115,11 @@ class FakeStore(Store):
         self._answer()
         return [rid in self.present_ids for rid in ids]
 
-    async def stop(self, rid: ResponseId, principal: object, *, by: str, reason: str | None) -> StopReceipt:
+    async def stop(
+        self, rid: ResponseId, principal: object, *, by: str, reason: str | None, waits: bool = True
+    ) -> StopReceipt:
         """Keep the stop."""
+        del waits
         assert principal is None
         self._answer()
         self.stopped.append((rid, by, reason))
