@@ -82,12 +82,14 @@ class Sentinels:
         connection = await self._opener(self._address.url_of(node))()
         try:
             role = await _role(connection)
+            if role != b"master":
+                raise OSError(f"{node[0]}:{node[1]} is called the master and says that it is a {role.decode()}")
+            # Once more: a frozen server answers when it is thawed, and may have been replaced meanwhile.
+            if await self.master() != node:
+                raise OSError(f"{node[0]}:{node[1]} was replaced before it answered")
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
-        if role != b"master":
-            await connection.disconnect(nowait=True)
-            raise OSError(f"{node[0]}:{node[1]} is called the master and says that it is a {role.decode()}")
         self._opened[connection] = node
         return connection
 

@@ -63,6 +63,7 @@ class Account:
     def __init__(self, scenario: str, plant: Plant, load: Load, *, losses: Losses) -> None:
         self._plant = plant
         self._journeys = [journey for journey in load.journeys if journey.sockets]
+        self._stoppings = load.stoppings
         self._stops = first_of_each(stop for stopping in load.stoppings for stop in stopping.acknowledged)
         self._losses = losses
         self.row = Row(scenario, plant.lease_s)
@@ -160,6 +161,11 @@ class Account:
 
     def _judge_stops(self) -> None:
         self.row.stops = len(self._stops)
+        self.row.faults += [
+            f"{stopping.journey.response_id}: whoever stopped it was told that there is no such response"
+            for stopping in self._stoppings
+            if stopping.unknown and self._losses is Losses.NONE
+        ]
         endings = {journey.response_id: journey for journey in self._journeys}
         for rid, stop in self._stops.items():
             log = self._logs.get(rid)

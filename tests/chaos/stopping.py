@@ -50,6 +50,8 @@ class Stopping:
         self.journey = journey
         self.acknowledged: list[Acknowledged] = []
         self.too_late = False
+        # Times that the response was said not to exist, while its client was not told so.
+        self.unknown = 0
         self._how = how
         self._urls = urls
         self._at = first
@@ -97,8 +99,10 @@ class Stopping:
                 self.too_late = True
                 return True
             case _:
-                # 503: nothing was recorded; 404: Redis lost the job, and the journey's socket says so.
-                return bool(answer["error"]["code"] == "response_not_found")
+                # 503: nothing was recorded; 404: Redis lost the job, and the journey's socket will say so, or it was
+                # asked of a master that had been left behind.
+                self.unknown += answer["error"]["code"] == "response_not_found" and not self.journey.over
+                return False
 
 
 async def clear_up(journey: Journey, urls: list[str]) -> None:
