@@ -29,7 +29,7 @@ async def test_a_drain_ends_streams_for_another_replica_and_lets_waiting_request
 
     A request that lasts longer than the drain is told its response's id, and that repeating it would be another one.
     """
-    streamed, short, long = Prompt(tokens=300, rate=100), Prompt(tokens=100, rate=100), Prompt(tokens=500, rate=100)
+    streamed, short, long = Prompt(tokens=300, rate=100), Prompt(tokens=100, rate=100), Prompt(tokens=50_000, rate=100)
     async with own_stack(gateways=1, workers=1) as stack:
         going = await stack.start_gateway(ANDON_DRAIN_S="3")
         async with _client(going) as http, _client(stack.gateways[0]) as other:
