@@ -20,6 +20,7 @@ from andon.output import OutputFold, output_text
 from andon.replies import Claimed, JobView, Written
 from andon.response import Ending, Status, settlement, terminal_frame, worker_lost
 from andon.store import Store
+from andon.telemetry import Rescued, StopEnd, StopPath
 from andon.usage import Usage, estimate
 
 _log = structlog.get_logger(__name__)
@@ -69,6 +70,7 @@ class Rescuer:
             if outcome.tag is Written.HAS_OUTPUT:
                 return False
             if outcome.tag is not Written.SPENT:
+                self._store.telemetry.rescued(Rescued.REQUEUED)
                 _log.warning("rescue.requeued", response=job.response_id, dead=job.owner, outcome=outcome.tag)
                 return True
         return await self._settle(job, claimed, _ending(job, output, usage), _FIRST_OUTPUT_NUMBER + len(frames))
@@ -86,6 +88,10 @@ class Rescuer:
         )
         if outcome.tag in {Written.GAP, Written.STOPPED}:
             return False
+        if outcome.tag is Written.SETTLED:
+            self._store.telemetry.rescued(Rescued.ENDED)
+            if job.stop is not None:
+                self._store.telemetry.stopped(StopPath.RESCUE, StopEnd.SETTLED)
         _log.warning("rescue.ended", response=job.response_id, dead=job.owner, status=ending.status, tag=outcome.tag)
         return True
 

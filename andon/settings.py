@@ -221,6 +221,14 @@ class Settings(BaseModel):
     replicas: str = Field(
         "", description="Base URLs of the gateways, with commas between: the chat page links to the others."
     )
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port on which a worker answers `/metrics` and `/healthz`, and nothing else; 0: any free one; not "
+        "given: it listens nowhere. A gateway has `/metrics` beside its other endpoints.",
+    )
+    metrics_host: str = Field("127.0.0.1", min_length=1, description="Address of that listener.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level that is logged.")
 
     @property

@@ -30,6 +30,7 @@ from andon.replies import (
     Submission,
     Submittal,
     Submitted,
+    Written,
     id_of,
     outcome_of,
     tag_as,
@@ -39,6 +40,7 @@ from andon.response import DEADLINE_EXCEEDED, Status, error_object
 from andon.scopes import reach_of
 from andon.script import script
 from andon.settings import Settings
+from andon.telemetry import SILENT, StopEnd, StopPath, Telemetry
 from andon.turns import Turn, parse_turn
 
 MOST_WAITING_IN_LANE: Final = 16
@@ -78,9 +80,18 @@ def _longest_life_s(settings: Settings) -> float:
 class Store(Reads):
     """The scripts of a job's life, typed."""
 
-    def __init__(self, database: Database, settings: Settings, replication: Waiting | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        replication: Waiting | None = None,
+        *,
+        telemetry: Telemetry = SILENT,
+    ) -> None:
         super().__init__(database)
         self.settings = settings
+        # Told of stops and endings that scripts report here, and by whoever else holds this store.
+        self.telemetry = telemetry
         # What a stop waits for, where the server has replicas; workers have no use for it.
         self._replication = replication
         # What may be live at once, and of whom.
@@ -196,6 +207,8 @@ class Store(Reads):
             settled=settled,
             next_of_lane=id_of(reply[7]),
         )
+        if receipt.settled is not None:
+            self._tell_stopped(StopPath.UNCLAIMED)
         await self._give_turn(receipt.next_of_lane)
         return receipt
 
@@ -237,6 +250,10 @@ class Store(Reads):
             ],
         )
         if len(reply) > 1:
+            if reply[0] == b"stopped":
+                self._tell_stopped(StopPath.UNCLAIMED)
+            else:
+                self.telemetry.ended(Status.FAILED)
             await self._give_turn(id_of(reply[1]))
 
     async def enqueue(self, rid: ResponseId) -> None:
@@ -312,6 +329,10 @@ class Store(Reads):
         answer = await reply
         if answer[0] != b"claimed":
             refused = tag_as(Refused, answer)
+            if refused is Refused.STOPPED:
+                self._tell_stopped(StopPath.CLAIM)
+            elif refused is Refused.EXPIRED:
+                self.telemetry.ended(Status.FAILED)
             if refused in {Refused.STOPPED, Refused.EXPIRED}:
                 await self._give_turn(id_of(answer[1]))
             return refused
@@ -380,6 +401,10 @@ class Store(Reads):
         ]
         reply = await self.database.eval(script("settle"), self._ending_keys(job.response_id), args)
         outcome = outcome_of(reply)
+        if outcome.tag is Written.SETTLED:
+            self.telemetry.ended(status)
+            usage = settlement["usage"]
+            self.telemetry.settled_tokens(usage["source"], usage["output_tokens"])
         await self._give_turn(outcome.next_of_lane)
         return outcome
 
@@ -410,6 +435,8 @@ class Store(Reads):
         for hint in hints:
             await hint
         outcome = outcome_of(await reply)
+        if outcome.tag is Written.STOPPED:
+            self._tell_stopped(StopPath.REQUEUE)
         await self._give_turn(outcome.next_of_lane)
         return outcome
 
@@ -451,6 +478,11 @@ class Store(Reads):
             self.database.call("XADD", keys.QUEUE, "*", "job", rid),
             self.database.call("PEXPIRE", keys.QUEUE, self._live_ttl_ms),
         ]
+
+    def _tell_stopped(self, path: StopPath) -> None:
+        """Tell of a stop that a script settled, of a job that no worker had."""
+        self.telemetry.stopped(path, StopEnd.SETTLED)
+        self.telemetry.ended(Status.CANCELLED)
 
     async def _give_turn(self, rid: ResponseId | None) -> None:
         if rid is not None:

@@ -47,6 +47,7 @@ from gateway.http.cross_origin import cross_origin
 from gateway.http.refusal import EXCEPTION_HANDLERS
 from gateway.http.side import HttpSide
 from gateway.hub import Hub
+from gateway.metrics import GatewayMetrics
 from gateway.pages.door import PagesDoor
 from gateway.presence import Presence
 from gateway.seats import Seats
@@ -92,17 +93,27 @@ class Gateway:
         self._replication = self._database.replication(
             timeout_s=settings.command_timeout_s, wait_s=settings.replica_wait_s
         )
-        self._store = Store(self._database, settings, self._replication)
+        self.metrics = GatewayMetrics(
+            self._database, sockets=lambda: len(self.sockets), subscribed=lambda: not self._hub.deaf
+        )
+        self._store = Store(self._database, settings, self._replication, telemetry=self.metrics)
         self._shipper = Shipper(self._database, self._store.places)
         self._trail = Trail(self._store, process=self._id)
         self._sweep = Sweep(self._database, settings, store=self._store, shipper=self._shipper, trail=self._trail)
-        self._hub = Hub(self._database, timeout_s=settings.command_timeout_s, ping_every_s=_PING_EVERY_S)
+        self._hub = Hub(
+            self._database,
+            timeout_s=settings.command_timeout_s,
+            ping_every_s=_PING_EVERY_S,
+            telemetry=self.metrics,
+        )
         self._stops = Stops(
             self._store, self._hub, self._trail, wait_s=settings.cancel_wait_s, on_settled=self._shipper.note
         )
         self._presence = Presence(self._store, self._hub)
         self._seats = Seats(self._database, settings)
-        self.sockets = Sockets(slow_reader_s=settings.slow_reader_s, lapsed=self.doorkeeper.lapsed)
+        self.sockets = Sockets(
+            slow_reader_s=settings.slow_reader_s, lapsed=self.doorkeeper.lapsed, telemetry=self.metrics
+        )
         self.http = HttpSide(
             store=self._store, hub=self._hub, stops=self._stops, sockets=self.sockets, settings=settings
         )
@@ -134,6 +145,7 @@ class Gateway:
                 self._presence.run(),
                 self._seats.vouch(),
                 self.sockets.watch(),
+                self.metrics.pulse.run(),
             ):
                 yield self
 
@@ -231,6 +243,10 @@ def _routes(gateway: Gateway, contract: ContractDoor) -> list[BaseRoute]:
             "GET", "/readyz", gateway.readyz, "readyz", "Whether it can do its work.",
             answers={200: Answer("It can.", _Readiness), 503: Answer("It cannot, yet or any more.", _Readiness)},
             is_open=True,
+        ),
+        operation(
+            "GET", "/metrics", gateway.metrics.scrape, "metrics", "What this replica counts, for Prometheus.",
+            answers={200: Answer("Prometheus' text, or OpenMetrics where that is accepted.")}, is_open=True,
         ),
         *contract.routes(),
         *PagesDoor(gateway.settings).routes(),

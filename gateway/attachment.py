@@ -85,6 +85,8 @@ class Attachment:
             self._deliver(frames)
         elif frames is Gap.MISSING or (frames is Gap.SEEN and batch.terminal):
             # An ending among what was delivered: a failover lost the end of the log, and what was left was ended.
+            if frames is Gap.MISSING and not self._behind:  # what the socket had no room for is no gap
+                self._store.telemetry.gap_found()
             self._fill()
 
     def on_missed(self) -> None:

@@ -31,6 +31,7 @@ from andon.settings import Settings
 from andon.store import Store
 from gateway.attachments import Attachments
 from gateway.bounds import check_bounds
+from gateway.counted import counted
 from gateway.creation import submission, turns_before
 from gateway.stops import SettledWatch, Stops
 from gateway.submitter import Submitter
@@ -82,7 +83,8 @@ class Commands:
         """Do one command. Raises RequestError or RetryLaterError, which is then its answer."""
         match command:
             case Create():
-                await self._create(command)
+                with counted(self._store.telemetry):
+                    await self._create(command)
             case Cancel():
                 await self._cancel(command)
             case Retrieve():

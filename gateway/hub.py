@@ -17,6 +17,7 @@ from andon.database import Database
 from andon.errors import ContractError
 from andon.frames import Batch, parse_batch
 from andon.ids import ResponseId, SessionTag, tag_of
+from andon.telemetry import SILENT, Telemetry
 
 _log = structlog.get_logger(__name__)
 
@@ -40,7 +41,10 @@ class Listener(Protocol):
 class Hub:
     """Session channels in, listeners out."""
 
-    def __init__(self, database: Database, *, timeout_s: float, ping_every_s: float) -> None:
+    def __init__(
+        self, database: Database, *, timeout_s: float, ping_every_s: float, telemetry: Telemetry = SILENT
+    ) -> None:
+        self._telemetry = telemetry
         self._subscriber = database.subscriber(
             sharded=True,
             timeout_s=timeout_s,
@@ -50,6 +54,8 @@ class Hub:
         )
         # How many hold each session's channel; at none it is unsubscribed.
         self._holds: Counter[SessionTag] = Counter()
+        # Channels that were confirmed since they are held: one that is confirmed anew was deaf in between.
+        self._confirmed: set[str] = set()
         # By channel and response: a message, and a confirmation, look at those of their own session only.
         self._listeners: dict[str, dict[ResponseId, set[Listener]]] = {}
 
@@ -77,6 +83,7 @@ class Hub:
         self._holds[tag] -= 1
         if self._holds[tag] <= 0:
             del self._holds[tag]
+            self._confirmed.discard(keys.events(tag))
             self._subscriber.unsubscribe(keys.events(tag))
 
     def add(self, response_id: ResponseId, listener: Listener) -> None:
@@ -114,6 +121,9 @@ class Hub:
                 listener.on_missed()
 
     def _on_confirmed(self, channel: str) -> None:
+        if channel in self._confirmed and channel in self._listeners:
+            self._telemetry.gap_found()
+        self._confirmed.add(channel)
         for listeners in list(self._listeners.get(channel, {}).values()):
             for listener in tuple(listeners):
                 listener.on_missed()

@@ -153,12 +153,14 @@ class ClientSocket:
         """Close the socket after what is queued for it."""
         self._outbox.close(code, reason)
 
-    def close_if_too_slow(self, now: float, slow_reader_s: float) -> None:
+    def close_if_too_slow(self, now: float, slow_reader_s: float) -> bool:
         """Close a reader that is too far behind for too long; it can reconnect and retrieve."""
-        if self._outbox.closing is None and self._outbox.is_too_slow(now, slow_reader_s):
-            self._log.info("socket.too_slow")
-            reason, _, _ = CLOSE_CODES[CloseCode.TOO_SLOW]
-            self._outbox.drop_and_close(CloseCode.TOO_SLOW, reason)
+        if self._outbox.closing is not None or not self._outbox.is_too_slow(now, slow_reader_s):
+            return False
+        self._log.info("socket.too_slow")
+        reason, _, _ = CLOSE_CODES[CloseCode.TOO_SLOW]
+        self._outbox.drop_and_close(CloseCode.TOO_SLOW, reason)
+        return True
 
     def lapse(self, reason: str) -> None:
         """Close the socket, and obey it no more. It is a detach: its responses go on."""

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 import structlog
 
 from andon.closecodes import CLOSE_CODES, CloseCode
+from andon.telemetry import SILENT, DrainStep, Telemetry
 from gateway.auth.permit import Permit
 
 _log = structlog.get_logger(__name__)
@@ -32,8 +33,8 @@ class Open(Protocol):
         """End it after what is queued."""
         ...
 
-    def close_if_too_slow(self, now: float, slow_reader_s: float) -> None:
-        """End it if its reader is too far behind for too long."""
+    def close_if_too_slow(self, now: float, slow_reader_s: float) -> bool:
+        """End it if its reader is too far behind for too long; tell whether this did."""
         ...
 
     def lapse(self, reason: str) -> None:
@@ -44,7 +45,10 @@ class Open(Protocol):
 class Sockets:
     """The open connections, and whether another is taken."""
 
-    def __init__(self, *, slow_reader_s: float, lapsed: Callable[[Permit], str | None]) -> None:
+    def __init__(
+        self, *, slow_reader_s: float, lapsed: Callable[[Permit], str | None], telemetry: Telemetry = SILENT
+    ) -> None:
+        self._telemetry = telemetry
         self._slow_reader_s = slow_reader_s
         # Says why a permit holds no more; cheap enough to be asked for every connection at every look.
         self._lapsed = lapsed
@@ -73,7 +77,8 @@ class Sockets:
         while True:
             await asyncio.sleep(_WATCH_EVERY_S)
             for socket in tuple(self._sockets):
-                socket.close_if_too_slow(loop.time(), self._slow_reader_s)
+                if socket.close_if_too_slow(loop.time(), self._slow_reader_s):
+                    self._telemetry.reader_too_slow()
                 if socket.permit is not None and (reason := self._lapsed(socket.permit)) is not None:
                     socket.lapse(reason)
 
@@ -85,6 +90,7 @@ class Sockets:
         sockets = list(self._sockets)
         random.shuffle(sockets)
         _log.info("drain.begun", sockets=len(sockets), drain_s=within_s)
+        self._telemetry.drain(DrainStep.BEGUN)
         for left, socket in zip(range(len(sockets), 0, -1), sockets, strict=True):
             if socket not in self._sockets:
                 continue  # it left by itself: nobody waits for its share of the time
@@ -100,6 +106,7 @@ class Sockets:
             except TimeoutError:
                 break
         _log.info("drain.ended", sockets=len(self._sockets))
+        self._telemetry.drain(DrainStep.CUT if self._sockets else DrainStep.CLEAN)
 
 
 # A few sockets need not take the whole time.

@@ -101,6 +101,7 @@ class Stops:
                 self._trail.conclude(ask, Outcome.NOTHING_LIVE)
         receipts = await asyncio.gather(*(self._record(rid, ask) for rid in response_ids))
         for receipt in receipts:
+            self._store.telemetry.stop_asked(receipt.outcome)
             if receipt.outcome is StopOutcome.RECORDED:
                 self._assert(receipt.response_id, _Asserted(ask, is_unsafe=receipt.replicated is False))
             if receipt.settled is not None:
@@ -114,7 +115,11 @@ class Stops:
         for _ in range(_REPEATS - 1):
             with contextlib.suppress(StoreUnavailable):
                 return await self._send(response_id, ask)
-        return await self._send(response_id, ask)
+        try:
+            return await self._send(response_id, ask)
+        except StoreUnavailable:
+            self._store.telemetry.stop_asked(None)
+            raise
 
     async def _send(self, response_id: ResponseId, ask: Ask, *, waits: bool = True) -> StopReceipt:
         return await self._store.stop(response_id, ask.asker.owner, by=ask.asker.by, reason=ask.reason, waits=waits)
@@ -214,6 +219,7 @@ class Stops:
         while True:
             await asyncio.sleep(_ASSERT_EVERY_S)
             for response_id, asserted in list(self._asserted.items()):
+                self._store.telemetry.stop_asserted_again()
                 try:
                     await self._assert_once(response_id, asserted)
                 except StoreUnavailable as error:

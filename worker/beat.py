@@ -19,6 +19,7 @@ from andon.errors import StoreUnavailable
 from andon.ids import ResponseId, WorkerId
 from andon.lease import About, Leases
 from andon.progress import Progress
+from andon.telemetry import SILENT, Renewal, Telemetry
 from worker.roster import Roster
 from worker.switch import Switch
 
@@ -42,6 +43,7 @@ class Beat:
         concurrency: int,
         is_draining: Callable[[], bool],
         left_behind: Callable[[], int],
+        telemetry: Telemetry = SILENT,
     ) -> None:
         self._worker_id = worker_id
         self._leases = leases
@@ -56,11 +58,17 @@ class Beat:
         self._concurrency = concurrency
         self._is_draining = is_draining
         self._left_behind = left_behind
+        self._telemetry = telemetry
 
     async def renew(self) -> bool:
         """Renew once; False if this id is dead for good. Raises StoreUnavailable."""
         sent_at = time.monotonic()
-        alive = await self._leases.renew(self._worker_id, self._about())
+        try:
+            alive = await self._leases.renew(self._worker_id, self._about())
+        except StoreUnavailable:
+            self._telemetry.lease(Renewal.MISSED)
+            raise
+        self._telemetry.lease(Renewal.RENEWED if alive else Renewal.REFUSED)
         if alive:
             self._switch.renewed(sent_at)
         return alive

@@ -52,7 +52,7 @@ def ending_of(
             return Ending(Status.FAILED, output, usage, failure=_SHUTDOWN)
         case Drained(heard_at):
             stop = Stop("andon", "shutdown", heard_at)
-        case Stopped(stop, _):
+        case Stopped(stop):
             pass
         case other:
             assert_never(other)

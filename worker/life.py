@@ -24,6 +24,7 @@ from andon.replies import Claimed
 from andon.rescue import Rescuer
 from andon.settings import Settings
 from andon.store import Store
+from andon.telemetry import SILENT, DrainStep, StopPath, Telemetry
 from andon.trail import Trail
 from worker.beat import RENEWALS_A_LEASE, Beat
 from worker.claimer import Claimer
@@ -56,6 +57,7 @@ class Life:
         rescuer: Rescuer,
         on_settled: Callable[[SessionTag], None],
         trail: Trail,
+        telemetry: Telemetry = SILENT,
     ) -> None:
         self.worker_id: WorkerId = new_worker_id()
         self._database = database
@@ -65,7 +67,8 @@ class Life:
         self._rescuer = rescuer
         self._on_settled = on_settled
         self._trail = trail
-        self._store = Store(database, settings)
+        self._telemetry = telemetry
+        self._store = Store(database, settings, telemetry=telemetry)
         self._leases = Leases(database, lease_s=settings.lease_s)
         self._queue = Queue(database, reader, self.worker_id)
         # Set when this id is dead: the switch fired, or a renewal was refused.
@@ -81,7 +84,7 @@ class Life:
                 timeout_s=self._settings.command_timeout_s,
                 ping_every_s=self._settings.lease_s / RENEWALS_A_LEASE,
                 on_message=lambda _, message: self._hear(roster, message),
-                on_confirmed=lambda _: roster.look_at(list(roster)),
+                on_confirmed=lambda _: roster.look_at(list(roster), StopPath.SUBSCRIBE),
             )
             beat = Beat(
                 self.worker_id,
@@ -93,6 +96,7 @@ class Life:
                 concurrency=self._settings.worker_concurrency,
                 is_draining=lambda: self._shutdown.requested,
                 left_behind=lambda: self._source.left_behind,
+                telemetry=self._telemetry,
             )
             claimer = Claimer(
                 self.worker_id,
@@ -185,10 +189,12 @@ class Life:
         empty = asyncio.ensure_future(roster.empty())
         hurried = asyncio.ensure_future(self._shutdown.wait_hurried())
         _log.info("drain.begun", live=len(roster), drain_s=self._settings.drain_s)
+        self._telemetry.drain(DrainStep.BEGUN)
         try:
             await asyncio.wait(
                 {empty, hurried, *losses}, timeout=self._settings.drain_s, return_when=asyncio.FIRST_COMPLETED
             )
+            self._telemetry.drain(DrainStep.CUT if len(roster) else DrainStep.CLEAN)
             if len(roster):
                 _log.info("drain.ends_runs", live=len(roster))
                 roster.drain_all()

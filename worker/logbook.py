@@ -79,7 +79,11 @@ class Logbook:
 
     def received_text(self) -> str:
         """Join all text that was received, logged or not: it was paid for."""
-        return output_text(self._fold.items()) + text_of(self._in_flight) + self.backlog.text()
+        return output_text(self._fold.items()) + self.unlogged_text()
+
+    def unlogged_text(self) -> str:
+        """Join the text that was received and is not in the log."""
+        return text_of(self._in_flight) + self.backlog.text()
 
     def _frames(self, pieces: list[Delta | Event]) -> list[bytes]:
         return [

@@ -18,6 +18,7 @@ from typing import Any, Final
 import structlog
 
 from andon.pieces import Cause, Failure, Finish, Piece
+from andon.telemetry import SILENT
 from worker.upstream.errors import UpstreamError
 from worker.upstream.source import PieceStream, Source
 
@@ -44,18 +45,23 @@ class Pump:
         retries: int,
         on_pieces: Callable[[list[Piece]], None],
         on_end: Callable[[], None],
+        on_failure: Callable[[Cause], None] = SILENT.upstream_failed,
     ) -> None:
         self._source = source
         self._request: dict[str, Any] = {}
         self._retries = retries
         self._on_pieces = on_pieces
         self._on_end = on_end
+        # Told of each request that failed, of those too that are tried again.
+        self._on_failure = on_failure
         self._task: asyncio.Task[None] | None = None
         self._stream: PieceStream | None = None
         # The flag that a lost cancel does not lose.
         self._stopping = False
         # Whether a finish was handed on.
         self._finished = False
+        # What came after the stop, and went nowhere.
+        self.dropped: list[Piece] = []
         # Whether a request was ever sent, or at least begun: it may have cost something.
         self.opened = False
         # Unix seconds at which the upstream was seen closed; None too where it was left behind.
@@ -123,7 +129,10 @@ class Pump:
     def _hand_on(self, pieces: list[Piece]) -> None:
         """Hand pieces to the scribe; after a finish nothing more."""
         if not self._finished:
-            self._finished = isinstance(pieces[-1], Finish)
+            last = pieces[-1]
+            self._finished = isinstance(last, Finish)
+            if isinstance(last, Finish) and last.failure is not None:
+                self._on_failure(last.failure.cause)
             self._on_pieces(pieces)
 
     async def _read_with_retries(self) -> None:
@@ -141,6 +150,7 @@ class Pump:
                     self._hand_on([Finish("failed", {}, usage, failure=error.failure)])
                     return
                 delay_s = _delay_s(attempt, error.retry_after_s)
+                self._on_failure(error.failure.cause)
                 _log.info("upstream.retry", cause=error.failure.cause, attempt=attempt, delay_s=round(delay_s, 3))
                 await asyncio.sleep(delay_s)
                 attempt += 1
@@ -162,6 +172,7 @@ class Pump:
             self._stream = stream
             async for pieces in stream:
                 if self._stopping:
+                    self.dropped = pieces
                     return
                 self._hand_on(pieces)
 

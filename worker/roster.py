@@ -17,6 +17,7 @@ from andon.ids import ResponseId, SessionTag
 from andon.replies import Outcome, Written
 from andon.rescue import Rescuer
 from andon.store import Store
+from andon.telemetry import StopPath
 from worker.scribe import Scribe
 from worker.verdict import Loss
 
@@ -60,6 +61,7 @@ class Roster:
     def start(self, scribe: Scribe) -> None:
         """Start a run as a task of its own."""
         self._runs[scribe.response_id] = scribe
+        self._store.telemetry.run_begun()
         self._spawn(self._run(scribe))
 
     async def _run(self, scribe: Scribe) -> None:
@@ -82,6 +84,7 @@ class Roster:
             _log.info("roster.left_hints", response=scribe.response_id, error=str(error))
         finally:
             del self._runs[scribe.response_id]
+            self._store.telemetry.run_over()
             self.changed.set()
 
     def hint(self, hint: Hint) -> None:
@@ -90,30 +93,30 @@ class Roster:
         if scribe is None:
             return  # ended meanwhile, or not claimed by this life: the mark decides at the claim
         if scribe.job.generation == hint.generation:
-            scribe.stop(hint.stop)
+            scribe.stop(hint.stop, StopPath.HINT)
         else:
-            self._spawn(self._look_at(scribe))
+            self._spawn(self._look_at(scribe, StopPath.HINT))
 
-    def look_at(self, scribes: list[Scribe]) -> None:
+    def look_at(self, scribes: list[Scribe], path: StopPath = StopPath.BEAT) -> None:
         """Read the marks of these runs anew, in one pipelined read: hints may have been lost. Does not wait."""
         for scribe in scribes:
-            self._spawn(self._look_at(scribe))
+            self._spawn(self._look_at(scribe, path))
 
-    async def _look_at(self, scribe: Scribe) -> None:
+    async def _look_at(self, scribe: Scribe, path: StopPath) -> None:
         try:
             outcome = await self._store.look(scribe.job)
         except StoreUnavailable as error:
             _log.info("look.failed", response=scribe.response_id, error=str(error))  # the next beat looks again
             return
-        self._learn(scribe, outcome)
+        self._learn(scribe, outcome, path)
 
     @staticmethod
-    def _learn(scribe: Scribe, outcome: Outcome) -> None:
+    def _learn(scribe: Scribe, outcome: Outcome, path: StopPath) -> None:
         scribe.heard_at = asyncio.get_running_loop().time()
         match outcome.tag:
             case Written.STOPPED:
                 assert outcome.stop is not None
-                scribe.stop(outcome.stop)
+                scribe.stop(outcome.stop, path)
             case Written.GONE:
                 scribe.abandon(Loss.GONE)
             case Written.FENCED:

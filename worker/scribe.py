@@ -26,12 +26,14 @@ from andon.replies import Claimed, Outcome, Written
 from andon.response import DEADLINE_EXCEEDED, Ending, Stop, settlement, terminal_frame
 from andon.settings import Settings
 from andon.store import Store
+from andon.telemetry import StopPath
 from andon.turns import Turn, with_context
 from andon.usage import Usage
 from worker.ending import ending_of, usage_of
 from worker.logbook import FIRST_OUTPUT_NUMBER, Logbook
 from worker.output_cap import OutputCap
 from worker.pump import Pump
+from worker.telling import tell_stop
 from worker.upstream.source import Source
 from worker.verdict import Abandoned, Drained, Failed, Finished, Loss, Stopped, Verdict
 
@@ -60,6 +62,7 @@ class Scribe:
             retries=settings.upstream_retries,
             on_pieces=self._take_pieces,
             on_end=self._wake_up,
+            on_failure=store.telemetry.upstream_failed,
         )
         self._book = Logbook(job, most_bytes=settings.job_buffer_bytes)
         # None where responses may have as many tokens as the model server gives.
@@ -75,6 +78,10 @@ class Scribe:
         # Loop time of the last answer about this job's mark: the beat looks at those that are silent.
         self.heard_at = asyncio.get_running_loop().time()
         self._renewed_at = self.heard_at
+        # Loop time of the claim.
+        self._claimed_at = self.heard_at
+        # The stop that was heard first; a loss may overrule it.
+        self._stopped: Stopped | None = None
         # Loop time of the last look at whether anybody is attached.
         self.looked_for_presence_at = self.heard_at
 
@@ -96,9 +103,11 @@ class Scribe:
 
     # ── what others say; none of these waits ─────────────────────────────────────────────────────────────────────
 
-    def stop(self, stop: Stop) -> None:
+    def stop(self, stop: Stop, path: StopPath = StopPath.APPEND) -> None:
         """Obey a mark: close the upstream now, settle as cancelled. May be repeated."""
-        self._decide(Stopped(stop, time.time()))
+        if self._stopped is None:
+            self._stopped = Stopped(stop, time.time(), path)
+        self._decide(self._stopped)
 
     def abandon(self, loss: Loss) -> None:
         """Close the upstream now and write nothing more: the job is no longer ours."""
@@ -121,12 +130,15 @@ class Scribe:
         self._wake.set()
 
     def _take_pieces(self, pieces: list[Piece]) -> None:
+        had_text = self._deltas
         for piece in pieces:
             if isinstance(piece, Finish):
                 self._finish = piece
             else:
                 self._book.backlog.add(piece)
                 self._deltas += isinstance(piece, Delta)
+        if self._deltas and not had_text:
+            self._store.telemetry.first_text(asyncio.get_running_loop().time() - self._claimed_at)
         if self._book.backlog.overfull:
             message = "The model wrote faster than the log could take it. Create the response again later."
             self._decide(Failed(Failure("server_error", Cause.OUTPUT_TOO_FAST, message)))
@@ -153,6 +165,7 @@ class Scribe:
             self._pump.stop()
             await self._await_pump(verdict)
             await self._end()
+            tell_stop(self._store.telemetry, self._stopped, self.loss, self._pump, self._book)
         finally:
             for timeout in timeouts:
                 timeout.cancel()

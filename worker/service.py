@@ -21,9 +21,12 @@ from andon.settings import Settings
 from andon.settlements import Shipper
 from andon.store import Store
 from andon.sweep import Sweep
+from andon.telemetry import SILENT
 from andon.trail import Trail
 from worker.beat import RENEWALS_A_LEASE
 from worker.life import Life
+from worker.metrics import WorkerMetrics
+from worker.metrics_door import MetricsDoor
 from worker.shutdown import Shutdown
 from worker.upstream.client import UpstreamClient
 from worker.upstream.own.function import find_function
@@ -47,12 +50,14 @@ async def serve(settings: Settings) -> int:
     with Shutdown().on_signals() as shutdown:
         async with database.open(), reader.open(), open_source(settings, shutdown.request) as source:
             await database.wait_connected(_START_TIMEOUT_S)
-            store = Store(database, settings)
+            metrics = None if settings.metrics_port is None else WorkerMetrics(database, settings)
+            telemetry = SILENT if metrics is None else metrics
+            store = Store(database, settings, telemetry=telemetry)
             shipper = Shipper(database, store.places)
             # One for the process, whose worker ids may change.
             trail = Trail(store, process=new_worker_id())
             sweep = Sweep(database, settings, store=store, shipper=shipper, trail=trail)
-            async with background(shipper.run(), sweep.run(), trail.run()):
+            async with background(shipper.run(), sweep.run(), trail.run()), _shown(metrics, settings):
                 while not shutdown.requested:
                     life = Life(
                         database=database,
@@ -63,6 +68,7 @@ async def serve(settings: Settings) -> int:
                         rescuer=sweep.rescuer,
                         on_settled=shipper.note,
                         trail=trail,
+                        telemetry=telemetry,
                     )
                     await _live(life)
     worn_out = isinstance(source, OwnSource) and source.worn_out
@@ -71,6 +77,18 @@ async def serve(settings: Settings) -> int:
         # The event loop would wait for ever for tasks that swallow their cancellation.
         _end_process(EXIT_CODE_WORN_OUT if worn_out else 0)
     return EXIT_CODE_WORN_OUT if worn_out else 0
+
+
+@contextlib.asynccontextmanager
+async def _shown(metrics: WorkerMetrics | None, settings: Settings) -> AsyncIterator[None]:
+    """Answer scrapes for as long as the context lasts, where a port is set. Raises StartError if it is taken."""
+    if metrics is None or settings.metrics_port is None:
+        yield
+        return
+    door = MetricsDoor(metrics.exposition, lambda: metrics.is_well)
+    async with door.open(settings.metrics_host, settings.metrics_port) as port, background(metrics.pulse.run()):
+        _log.info("worker.metrics", host=settings.metrics_host, port=port)
+        yield
 
 
 def _end_process(code: int) -> NoReturn:

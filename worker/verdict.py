@@ -10,13 +10,15 @@ import msgspec
 
 from andon.pieces import Failure, Finish
 from andon.response import Stop
+from andon.telemetry import StopPath
 
 
 class Stopped(msgspec.Struct, frozen=True):
-    """A mark was seen, by whatever path. `heard_at`: Unix seconds, this worker's clock."""
+    """A mark was seen. `heard_at`: Unix seconds, this worker's clock."""
 
     stop: Stop
     heard_at: float
+    path: StopPath = StopPath.APPEND
 
 
 class Finished(msgspec.Struct, frozen=True):

@@ -71,11 +71,13 @@ class Watcher:
         """Close it: its permit holds no more."""
         self.close(CloseCode.UNAUTHORIZED, reason)
 
-    def close_if_too_slow(self, now: float, slow_reader_s: float) -> None:
+    def close_if_too_slow(self, now: float, slow_reader_s: float) -> bool:
         """Close a console that does not take one message in so long."""
-        if self._sending_since is not None and now - self._sending_since > slow_reader_s:
-            _log.info("feed.too_slow")
-            self.close(CloseCode.TOO_SLOW, CLOSE_CODES[CloseCode.TOO_SLOW][0])
+        if self._closing.done() or self._sending_since is None or now - self._sending_since <= slow_reader_s:
+            return False
+        _log.info("feed.too_slow")
+        self.close(CloseCode.TOO_SLOW, CLOSE_CODES[CloseCode.TOO_SLOW][0])
+        return True
 
     async def run(self) -> None:
         """Show until the console leaves or is closed."""

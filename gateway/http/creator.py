@@ -21,6 +21,7 @@ from andon.replies import Submitted
 from andon.settings import Settings
 from andon.store import Store
 from gateway.bounds import check_bounds
+from gateway.counted import counted
 from gateway.creation import submission, turns_before
 from gateway.http.create_request import CreateRequest
 from gateway.stops import Stops
@@ -48,6 +49,10 @@ class Creator:
 
         It is not to be cancelled because the client left: then nobody would know whether there is something to stop.
         """
+        with counted(self._store.telemetry):
+            return await self._create(asked, principal, asker)
+
+    async def _create(self, asked: CreateRequest, principal: Principal, asker: Asker) -> Accepted:
         check_bounds(asked.create, self._settings)
         session = await self._session(asked, principal)
         tag = session_tag(principal, session)

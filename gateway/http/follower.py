@@ -127,11 +127,13 @@ class Follower:
         """End the following: what its client was let in with holds no more."""
         self.close(CloseCode.UNAUTHORIZED, reason)
 
-    def close_if_too_slow(self, now: float, slow_reader_s: float) -> None:
+    def close_if_too_slow(self, now: float, slow_reader_s: float) -> bool:
         """End the following of a reader that is too far behind for too long; it can retrieve."""
-        if self._outbox.closing is None and self._outbox.is_too_slow(now, slow_reader_s):
-            _log.info("follower.too_slow", response=self.response_id)
-            self._outbox.drop_and_close(CloseCode.TOO_SLOW, CLOSE_CODES[CloseCode.TOO_SLOW][0])
+        if self._outbox.closing is not None or not self._outbox.is_too_slow(now, slow_reader_s):
+            return False
+        _log.info("follower.too_slow", response=self.response_id)
+        self._outbox.drop_and_close(CloseCode.TOO_SLOW, CLOSE_CODES[CloseCode.TOO_SLOW][0])
+        return True
 
     def _task_crashed(self, _: asyncio.Task[None], error: BaseException) -> None:
         _log.error("follower.task_crashed", response=self.response_id, exc_info=error)

@@ -30,11 +30,12 @@ class FakeSocket:
         if self._leaves:
             asyncio.get_running_loop().call_soon(self._sockets.remove, self)
 
-    def close_if_too_slow(self, now: float, slow_reader_s: float) -> None:
+    def close_if_too_slow(self, now: float, slow_reader_s: float) -> bool:
         """Count the looks."""
         assert now > 0
         assert slow_reader_s == 30
         self.looks += 1
+        return False
 
     def lapse(self, reason: str) -> None:
         """Take note."""

@@ -9,6 +9,7 @@ from andon.errors import StoreUnavailable
 from andon.ids import ANONYMOUS, Principal, ResponseId, SessionName, new_response_id, session_tag
 from andon.replies import StopOutcome, StopReceipt
 from andon.store import Store
+from andon.telemetry import SILENT
 from andon.trail import Ask, Trail
 from gateway.hub import Hub
 from gateway.stops import Stops
@@ -18,6 +19,8 @@ _SOON_S = 10.0
 
 class _StoreAway:
     """A store whose server is away for the first so many stops."""
+
+    telemetry = SILENT
 
     def __init__(self, failures: int) -> None:
         self._failures = failures

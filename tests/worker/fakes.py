@@ -14,6 +14,7 @@ from andon.rescue import Rescuer
 from andon.response import Stop
 from andon.settings import Settings
 from andon.store import Store
+from andon.telemetry import StopPath
 from tests.contract.fake import FakeDatabase
 from worker.scribe import Scribe
 from worker.verdict import Loss
@@ -40,6 +41,7 @@ class FakeScribe(Scribe):
         self.heard_at = 0.0
         self.looked_for_presence_at = 0.0
         self.stops: list[Stop] = []
+        self.paths: list[StopPath] = []
         self.losses: list[Loss] = []
         self.drains = 0
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -48,9 +50,10 @@ class FakeScribe(Scribe):
         """Run until told otherwise."""
         await self._over
 
-    def stop(self, stop: Stop) -> None:
-        """Keep the stop."""
+    def stop(self, stop: Stop, path: StopPath = StopPath.APPEND) -> None:
+        """Keep the stop, and its path."""
         self.stops.append(stop)
+        self.paths.append(path)
 
     def abandon(self, loss: Loss) -> None:
         """Keep the loss."""
