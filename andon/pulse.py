@@ -25,7 +25,7 @@ from andon.ids import ResponseId
 
 _log = structlog.get_logger(__name__)
 
-_EVERY_S: Final = 3.0
+_EVERY_S: Final = 2.0
 _STALE_S: Final = 20.0
 _PAGE: Final = 16
 # Entries of jobs that wait no more gather where no worker reads the queue; how many are looked behind at most.

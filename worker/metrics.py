@@ -59,9 +59,8 @@ class WorkerMetrics(Metrics):
             )
         )
 
-    @property
     def is_well(self) -> bool:
-        """Whether the lease stands, as far as this process knows."""
+        """Tell whether the lease stands, as far as this process knows."""
         return self._renewed_at is not None and asyncio.get_running_loop().time() - self._renewed_at < self._lease_s
 
     # ── what is told ─────────────────────────────────────────────────────────────────────────────────────────────

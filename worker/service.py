@@ -85,7 +85,7 @@ async def _shown(metrics: WorkerMetrics | None, settings: Settings) -> AsyncIter
     if metrics is None or settings.metrics_port is None:
         yield
         return
-    door = MetricsDoor(metrics.exposition, lambda: metrics.is_well)
+    door = MetricsDoor(metrics.exposition, metrics.is_well)
     async with door.open(settings.metrics_host, settings.metrics_port) as port, background(metrics.pulse.run()):
         _log.info("worker.metrics", host=settings.metrics_host, port=port)
         yield

@@ -1,8 +1,8 @@
 """Wellbeing: one look at a server or at the workers of this host.
 
-Owns what counts as well. A server: it answers 200. A worker, which listens nowhere: an id of this host holds a lease in
-Redis. It claims nothing before its lease stands and its stop channel is confirmed, so a lease means "takes jobs, hears
-stops"; and the lease of one that hangs runs out. Reads only.
+Owns what counts as well. A server: it answers 200. A worker, which need not listen anywhere: an id of this host holds a
+lease in Redis. It claims nothing before its lease stands and its stop channel is confirmed, so a lease means that it
+takes jobs and hears stops; and the lease of one that hangs runs out. Reads only.
 """
 
 import socket

@@ -154,11 +154,15 @@ def test_the_cluster_s_slots_are_given_whole() -> None:
     assert [f"{node}:6379" for node, *_ in ranges] == address[1].split(",")
 
 
-def test_prometheus_asks_every_gateway_and_grafana_asks_prometheus() -> None:
+def test_prometheus_asks_every_gateway_and_worker_and_grafana_asks_prometheus() -> None:
     """What is provisioned names services and ports that are there."""
     configs = compose("observe")["configs"]
-    (job,) = yaml.safe_load(configs["prometheus"]["content"])["scrape_configs"]
-    assert job["static_configs"] == [{"targets": ["gateway-1:21100", "gateway-2:21100"]}]
+    jobs = yaml.safe_load(configs["prometheus"]["content"])["scrape_configs"]
+    gateways, workers = (job["static_configs"][0]["targets"] for job in jobs)
+    assert gateways == ["gateway-1:21100", "gateway-2:21100"]
+    ports = {name: services()[name]["environment"]["ANDON_METRICS_PORT"] for name in ("worker-1", "worker-2")}
+    assert workers == [f"{name}:{port}" for name, port in ports.items()]
+    assert services("observe")["prometheus"]["networks"].keys() & services()["worker-1"]["networks"].keys()
     (source,) = yaml.safe_load(configs["grafana-datasource"]["content"])["datasources"]
     assert source["url"] == "http://prometheus:9090"
     (provider,) = yaml.safe_load(configs["grafana-dashboards"]["content"])["providers"]

@@ -192,6 +192,7 @@ async def test_what_compose_starts_streams_and_ends_well(andon: str, tmp_path: P
     gateway_port, sim_port, redis_port = (_free_port() for _ in range(3))
     with EmbeddedValkey(port=redis_port):
         addresses = {
+            "9464": "0",  # first: what is put in for the others may hold these digits
             "redis://redis:6379/0": f"redis://127.0.0.1:{redis_port}/0",
             "sim:21110": f"127.0.0.1:{sim_port}",
             _ANY: "127.0.0.1",
@@ -223,7 +224,9 @@ async def test_a_sigterm_during_the_start_ends_it_at_once(andon: str, tmp_path: 
         pytest.skip("needs root on Linux, to be process 1")
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and says nothing on them
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
-        containers = Containers(andon, tmp_path, {"redis://redis:6379/0": url, _ANY: "127.0.0.1", "21100": "0"})
+        containers = Containers(
+            andon, tmp_path, {"9464": "0", "redis://redis:6379/0": url, _ANY: "127.0.0.1", "21100": "0"}
+        )
         try:
             process = await containers.start(service)
             await wait_until(lambda: _handles_sigterm(containers.first(process)), 30, what="it handles SIGTERM")

@@ -165,15 +165,15 @@ def test_every_metric_that_is_named_is_in_the_list(name: str) -> None:
 
 
 def test_every_alert_leads_to_its_lines_in_the_runbook(name: str) -> None:
-    """The heading that the link names exists."""
-    headings = re.findall(r"(?m)^#+ (.+)$", (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8"))
-    anchors = {heading.lower().replace(" ", "-") for heading in headings}
+    """The heading that the link names exists; and no heading is without its alert."""
+    headings = re.findall(r"(?m)^## (.+)$", (ROOT / "docs" / "runbooks.md").read_text(encoding="utf-8"))
     for manifest in of_kind(overlay(name), "PrometheusRule"):
-        for group in manifest["spec"]["groups"]:
-            for rule in group["rules"]:
-                page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
-                assert page.endswith("/docs/deploying.md")
-                assert anchor in anchors
+        rules = [rule for group in manifest["spec"]["groups"] for rule in group["rules"]]
+        assert sorted(rule["alert"] for rule in rules) == sorted(headings)
+        for rule in rules:
+            page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+            assert page.endswith("/docs/runbooks.md")
+            assert anchor == rule["alert"].lower()
 
 
 def test_a_budget_and_an_even_spread_for_each_side(name: str) -> None:
@@ -188,8 +188,54 @@ def test_a_budget_and_an_even_spread_for_each_side(name: str) -> None:
         assert all(each["labelSelector"]["matchLabels"].items() <= labels.items() for each in spread)
 
 
+_FROM_PROMETHEUS = {
+    "from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
+    "ports": [{"protocol": "TCP", "port": "metrics"}],
+}
+
+
+def test_what_is_scraped_is_there_and_the_dashboard_with_it(name: str) -> None:
+    """Monitors find pods and their ports; the worker listens where its port says; Grafana finds the board."""
+    manifests = overlay(name)
+    pods = [pod for _, pod in workloads(manifests)]
+    (worker,) = the(manifests, "Deployment", "andon-worker")["spec"]["template"]["spec"]["containers"]
+    listens = settings_of(manifests, the(manifests, "Deployment", "andon-worker")["spec"]["template"])
+    assert [str(port["containerPort"]) for port in worker["ports"]] == [listens["ANDON_METRICS_PORT"]]
+    monitors = of_kind(manifests, "PodMonitor") + of_kind(manifests, "ServiceMonitor")
+    assert len(monitors) == (0 if name == "dev" else 2)
+    for monitor in monitors:
+        wanted = monitor["spec"]["selector"]["matchLabels"].items()
+        (chosen,) = [pod for pod in pods if wanted <= pod["metadata"]["labels"].items()]
+        ports = {port["name"] for port in chosen["spec"]["containers"][0]["ports"]}
+        for endpoint in monitor["spec"].get("podMetricsEndpoints", []) + monitor["spec"].get("endpoints", []):
+            assert endpoint["port"] in ports
+            assert endpoint["path"] == "/metrics"
+    boards = [
+        list(each["data"])
+        for each in of_kind(manifests, "ConfigMap")
+        if each["metadata"].get("labels", {}).get("grafana_dashboard") == "1"
+    ]
+    assert boards == ([] if name == "dev" else [["andon.json"]])
+
+
+def test_no_door_leads_to_the_metrics(name: str) -> None:
+    """Nor to the checks: what comes from outside gets no further than the API."""
+    paths = [
+        path["path"]
+        for ingress in of_kind(overlay(name), "Ingress")
+        for rule in ingress["spec"]["rules"]
+        for path in rule["http"]["paths"]
+    ] + [
+        match["path"]["value"]
+        for route in of_kind(overlay(name), "HTTPRoute")
+        for rule in route["spec"]["rules"]
+        for match in rule["matches"]
+    ]
+    assert paths == ([] if name == "dev" else ["/v1/"])
+
+
 def test_the_network_is_closed_but_for_what_is_needed(name: str) -> None:
-    """Everything is refused first; nobody comes to a worker; the cloud's metadata is never reached."""
+    """Everything is refused first; to a worker comes Prometheus alone; the cloud's metadata is never reached."""
     policies = of_kind(overlay(name), "NetworkPolicy")
     closed = the(overlay(name), "NetworkPolicy", "andon-closed")["spec"]
     assert closed == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
@@ -197,7 +243,8 @@ def test_the_network_is_closed_but_for_what_is_needed(name: str) -> None:
     for policy in policies:
         selects = policy["spec"]["podSelector"].get("matchLabels", {})
         if selects and selects.items() <= worker.items():
-            assert not policy["spec"].get("ingress")
+            for rule in policy["spec"].get("ingress", []):
+                assert rule == _FROM_PROMETHEUS
         for rule in policy["spec"].get("egress", []):
             for peer in rule.get("to", []):
                 if peer.get("ipBlock", {}).get("cidr") == "0.0.0.0/0":

@@ -25,6 +25,21 @@ async def metered(_shared_metered_stack: Stack) -> AsyncIterator[Stack]:
     await _shared_metered_stack.check_quiet()
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def _shared_bare_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    env = {"ANDON_METRICS_PORT": "0", "ANDON_DRAIN_S": "60"}
+    async with Stack(tmp_path_factory.mktemp("bare-stack"), gateways=1, workers=0, env=env) as stack:
+        yield stack
+
+
+@pytest.fixture
+async def bare(_shared_bare_stack: Stack) -> AsyncIterator[Stack]:
+    """Lend the shared stack without a worker; whoever starts one ends it."""
+    yield _shared_bare_stack
+    await _shared_bare_stack.check_quiet()
+    assert all(worker.exit_code is not None for worker in _shared_bare_stack.workers)
+
+
 @pytest.fixture
 def gateway(metered: Stack) -> Target:
     """Lend its gateway, to be scraped."""

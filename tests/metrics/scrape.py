@@ -3,8 +3,6 @@
 Owns the asking and the parsing. Does not own what should be in it.
 """
 
-from collections.abc import Callable
-
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -59,14 +57,6 @@ class Target:
         answer = await self.get("/metrics")
         assert answer.status_code == 200
         return Scrape(answer.text)
-
-    def reads(self, holds: Callable[[Scrape], bool]) -> Callable[[], "object"]:
-        """Return a condition for `wait_until`: a scrape of which this is true."""
-
-        async def look() -> bool:
-            return holds(await self.scrape())
-
-        return look
 
 
 def of_gateway(gateway: Gateway) -> Target:

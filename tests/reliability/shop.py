@@ -20,11 +20,13 @@ from andon.store import Store
 from andon.sweep import Sweep
 from andon.trail import Trail
 from tests.contract.jobs import submission
+from tests.metrics.scrape import Scrape
 from tests.stack.prompt import Prompt
 from tests.stack.simulator import Meter
 from tests.stack.waiting import wait_until
 from worker.beat import RENEWALS_A_LEASE
 from worker.life import Life
+from worker.metrics import WorkerMetrics
 from worker.shutdown import Shutdown
 from worker.upstream.client import UpstreamClient
 from worker.upstream.source import OpenAISource
@@ -35,13 +37,31 @@ _END_S = 10.0
 class Worker:
     """One life of a worker, and the means to end it."""
 
-    def __init__(self, life: Life, shutdown: Shutdown, task: asyncio.Task[None], settled: list[SessionTag]) -> None:
+    def __init__(
+        self,
+        life: Life,
+        shutdown: Shutdown,
+        task: asyncio.Task[None],
+        settled: list[SessionTag],
+        metrics: WorkerMetrics,
+    ) -> None:
         self.id: WorkerId = life.worker_id
         self.life = life
         self.shutdown = shutdown
         self.task = task
         # Sessions whose outbox this worker was told of.
         self.settled = settled
+        self._metrics = metrics
+
+    def scrape(self) -> Scrape:
+        """Return what it would answer to Prometheus."""
+        return Scrape(self._metrics.exposition("")[0].decode())
+
+    async def told_stop(self, path: str, outcome: str = "settled") -> None:
+        """Wait until it has told of its one stop, and assert that it came by this path."""
+        await wait_until(lambda: self.scrape().value("andon_stops_total"), what="a stop is told")
+        assert self.scrape().value("andon_stops_total", path=path, outcome=outcome) == 1
+        assert self.scrape().value("andon_stops_total") == 1
 
     async def ended(self, timeout_s: float = _END_S) -> None:
         """Wait for the end of this life."""
@@ -99,6 +119,7 @@ class Shop:
         ):
             await database.wait_connected(5)
             on_database(database)
+            metrics = WorkerMetrics(database, chosen)
             life = Life(
                 database=database,
                 reader=reader,
@@ -108,8 +129,9 @@ class Shop:
                 rescuer=sweep_over(database, chosen).rescuer,
                 on_settled=settled.append,
                 trail=Trail(Store(database, chosen), process="w_test"),
+                telemetry=metrics,
             )
-            worker = Worker(life, shutdown, asyncio.ensure_future(life.run()), settled)
+            worker = Worker(life, shutdown, asyncio.ensure_future(life.run()), settled, metrics)
             try:
                 await wait_until(lambda: self._is_up(worker))
                 yield worker

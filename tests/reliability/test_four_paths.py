@@ -51,7 +51,7 @@ def no_beat_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_the_published_hint_alone_closes_a_silent_upstream(shop: Shop) -> None:
     """No token comes, nothing is read anew: the hint stops the stream within milliseconds."""
     prompt = Prompt(model="sim-mute")
-    async with shop.worker():
+    async with shop.worker() as worker:
         response_id = await shop.start(prompt)
         recorded = (await shop.stop(response_id)).recorded
         response = await shop.ending(response_id)
@@ -60,13 +60,15 @@ async def test_the_published_hint_alone_closes_a_silent_upstream(shop: Shop) -> 
         assert record.closed_at is not None
         assert recorded is not None
         assert record.closed_at - recorded < _SOON_S
+        await worker.told_stop("hint")
+        assert worker.scrape().value("andon_stop_to_closed_seconds_count", path="hint") == 1
 
 
 @pytest.mark.usefixtures("no_hints", "no_looks")
 async def test_the_reply_to_the_next_append_alone_stops_a_stream(shop: Shop) -> None:
     """The hint is lost: the next token's append is refused with the mark, and nothing of it enters the log."""
     prompt = Prompt(tokens=_ENDLESS, rate=50)
-    async with shop.worker():
+    async with shop.worker() as worker:
         response_id = await shop.speaking(prompt)
         receipt = await shop.stop(response_id)
         length = len(await shop.log(response_id))
@@ -76,6 +78,9 @@ async def test_the_reply_to_the_next_append_alone_stops_a_stream(shop: Shop) -> 
         assert len(await shop.log(response_id)) == length + 1
         assert said(response) == await shop.text(response_id)
         assert (await shop.meter.ended(prompt.key)).client_closed
+        await worker.told_stop("append")
+        # What that append held came after the mark, or was on its way then.
+        assert worker.scrape().value("andon_tokens_after_stop_total") >= 1
 
 
 @pytest.mark.usefixtures("no_hints")
@@ -88,19 +93,21 @@ async def test_the_mark_read_at_the_beat_alone_stops_a_silent_stream(shop: Shop)
         assert (await shop.ending(response_id, timeout_s=2.0))["status"] == "cancelled"
         assert (await shop.meter.ended(prompt.key)).client_closed
         assert not worker.task.done()
+        await worker.told_stop("beat")
 
 
 @pytest.mark.usefixtures("no_hints", "no_beat_looks")
 async def test_the_mark_read_on_a_new_subscription_alone_stops_a_silent_stream(shop: Shop) -> None:
     """The hint was lost with its connection: the confirmation of the next subscription reads the marks anew."""
     prompt = Prompt(model="sim-mute")
-    async with shop.worker():
+    async with shop.worker() as worker:
         response_id = await shop.start(prompt)
         await shop.stop(response_id)
         assert (await shop.job(response_id)).state == "running"
         await shop.database.call("CLIENT", "KILL", "TYPE", "pubsub")
         assert (await shop.ending(response_id, timeout_s=3.0))["status"] == "cancelled"
         assert (await shop.meter.ended(prompt.key)).client_closed
+        await worker.told_stop("subscribe")
 
 
 @pytest.mark.usefixtures("no_hints", "no_looks")
@@ -110,11 +117,12 @@ async def test_the_mark_found_at_the_claim_alone_keeps_a_job_from_the_model(shop
     response_id = await shop.create(prompt)
     mark = '{"by":"client","reason":null,"requested_at":1.5,"upstream_closed_at":null}'
     await shop.database.call("HSET", keys.job(response_id), "stop_at", "1.5", "stop_json", mark)
-    async with shop.worker():
+    async with shop.worker() as worker:
         response = await shop.ending(response_id)
         assert response["status"] == "cancelled"
         assert response["usage"]["source"] == "upstream"
         assert response["usage"]["total_tokens"] == 0
+        await worker.told_stop("claim")
     assert (await shop.meter.read(prompt.key)).requests == []
 
 
@@ -145,6 +153,7 @@ async def test_the_switch_alone_closes_what_redis_cannot_reach(
         assert (await shop.ending(response_id))["status"] == "cancelled"
         network.heal()
         await worker.ended()
+        await worker.told_stop("switch", "left")
         await wait_until(lambda: _is_dead(shop, worker.id))
 
 
