@@ -26,9 +26,16 @@ _PLAIN: Final = "text/plain; charset=utf-8"
 class MetricsDoor:
     """Answers. `exposition` makes the text for an Accept header; `is_well` says whether the worker works."""
 
-    def __init__(self, exposition: Callable[[str], tuple[bytes, str]], is_well: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        exposition: Callable[[str], tuple[bytes, str]],
+        is_well: Callable[[], bool],
+        *,
+        request_s: float = _REQUEST_S,
+    ) -> None:
         self._exposition = exposition
         self._is_well = is_well
+        self._request_s = request_s
         self._spawn = Spawned(lambda _, error: _log.error("metrics.crashed", exc_info=error))
         self._open = 0
 
@@ -55,7 +62,7 @@ class MetricsDoor:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            async with asyncio.timeout(_REQUEST_S):
+            async with asyncio.timeout(self._request_s):
                 head = await reader.readuntil(b"\r\n\r\n")
                 writer.write(self._answer(head.decode("latin-1")))
                 await writer.drain()

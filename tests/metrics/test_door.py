@@ -92,16 +92,18 @@ async def test_a_head_without_end_is_cut(door: Door) -> None:
     assert (await door.ask(_WELL)).startswith(b"HTTP/1.1 200")
 
 
-async def test_who_says_nothing_keeps_nobody_out(door: Door) -> None:
+async def test_who_says_nothing_keeps_nobody_out() -> None:
     """So many at once and no more; they are cut when their time is over, and others get in."""
-    silent = [await asyncio.open_connection("127.0.0.1", door.port) for _ in range(40)]
+    door = Door()
+    async with MetricsDoor(door.exposition, lambda: True, request_s=1.0).open("127.0.0.1", 0) as door.port:
+        silent = [await asyncio.open_connection("127.0.0.1", door.port) for _ in range(40)]
 
-    async def is_let_in() -> bool:
-        return (await door.ask(_WELL)).startswith(b"HTTP/1.1 200")
+        async def is_let_in() -> bool:
+            return (await door.ask(_WELL)).startswith(b"HTTP/1.1 200")
 
-    await wait_until(is_let_in, 45)
-    for _, writer in silent:
-        writer.close()
+        await wait_until(is_let_in, 45)
+        for _, writer in silent:
+            writer.close()
 
 
 async def test_a_port_that_is_taken_is_said_in_one_line() -> None:
