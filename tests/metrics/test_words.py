@@ -178,9 +178,11 @@ _ASKER = Asker(ANONYMOUS, Role.OWNER, Door.SOCKET)
 class AwayStore(FakeStore):
     """A store whose server is away for every stop."""
 
-    async def stop(self, rid: ResponseId, principal: object, *, by: str, reason: str | None) -> StopReceipt:
+    async def stop(
+        self, rid: ResponseId, principal: object, *, by: str, reason: str | None, waits: bool = True
+    ) -> StopReceipt:
         """Fail."""
-        del rid, principal, by, reason
+        del rid, principal, by, reason, waits
         raise store_away()
 
 
