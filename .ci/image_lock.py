@@ -23,8 +23,9 @@ _HEAD = "# Written by `make lock-image`: Linux, Python {python}, x86-64 and arm6
 def main() -> int:
     """Write both locks."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    runs = project["project"]["dependencies"] + project["project"]["optional-dependencies"]["otel"]
     wanted = {
-        "requirements.lock": ("what runs in the image", project["project"]["dependencies"]),
+        "requirements.lock": ("what runs in the image", runs),
         "requirements-build.lock": ("what builds the wheel", project["build-system"]["requires"]),
     }
     for name, (what, requirements) in wanted.items():

@@ -21,6 +21,7 @@ from andon.database import Database
 from andon.errors import ContractError
 from andon.ids import Principal, ResponseId
 from andon.replies import StopReceipt
+from andon.tracing import NO_TRACE, TraceContext
 
 AuditId = NewType("AuditId", str)
 
@@ -88,6 +89,8 @@ class Asker(msgspec.Struct, frozen=True, omit_defaults=True):
     # The client's address and the beginning of its user agent, where it has any.
     address: str = ""
     agent: str = ""
+    # The trace that the ask was part of, where the client sent its context; of a broadcast, its own.
+    trace: TraceContext = NO_TRACE
 
     @property
     def by(self) -> str:

@@ -1,12 +1,17 @@
 """Logs: structured lines on standard error, one JSON object each.
 
-Owns the form of a log line. No secret is ever bound to one; `tests` grep for them.
+Owns the form of a log line, and the fields by which every line about a response names it. No secret is ever bound to
+one; `tests` grep for them.
 """
 
 import logging
 import sys
 
 import structlog
+
+from andon.ids import ResponseId
+from andon.replies import Whose
+from andon.tracing import trace_fields
 
 
 def configure_logs(level: str) -> None:
@@ -35,3 +40,17 @@ def configure_logs(level: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+
+def about(response_id: ResponseId, whose: Whose) -> dict[str, str]:
+    """Return the fields of a line about a response: `response`, `session`, `tenant`, `subject`, `trace`, `span`.
+
+    The span is the one that created it; a line within another one says that instead. Without a trace there is neither.
+    """
+    return {
+        "response": response_id,
+        "session": whose.session,
+        "tenant": whose.tenant,
+        "subject": whose.subject,
+        **trace_fields(whose.trace),
+    }

@@ -29,6 +29,7 @@ from andon.ids import RESPONSE_ID_PATTERN, SESSION_NAME_MAX_CHARS, ResponseId, S
 from andon.member import Member
 from andon.replies import StopReceipt
 from andon.settings import LONGEST_ABANDON_S, LONGEST_DEADLINE_S, SHORTEST_ABANDON_S, SHORTEST_DEADLINE_S
+from andon.tracing import NO_TRACE, TRACEPARENT, TRACESTATE, TRACESTATE_MAX_CHARS, TraceContext, context_of
 
 EVENT_ID_MAX_CHARS: Final = 512
 _REASON_MAX_CHARS: Final = 1024
@@ -100,12 +101,24 @@ TOKEN: Final = Member[str](
     "Another token of the same caller. No answer and no log repeats it.",
     is_required=True,
 )
+TRACEPARENT_MEMBER: Final = Member[str](
+    TRACEPARENT,
+    Annotated[str, Meta(max_length=TRACESTATE_MAX_CHARS)],
+    f"a string of {TRACESTATE_MAX_CHARS} characters at most",
+    "The caller's trace (W3C Trace Context), which this continues; absent: that of the handshake. What is no good is "
+    "ignored.",
+)
+TRACESTATE_MEMBER: Final = msgspec.structs.replace(
+    TRACEPARENT_MEMBER, name=TRACESTATE, meaning="The `tracestate` that belongs to it."
+)
 _PREVIOUS_RESPONSE_ID: Final = Member[Any](
     "previous_response_id", Any, "a response id", "Repeated by the answer, as a text."
 )
 _INPUT: Final = Member[Any]("input", Any, "input items", "Repeated by the answer.")
 # Members of a create frame that are not of the Responses create body.
-_OF_THE_SOCKET: Final = frozenset({"type", EVENT_ID.name, STREAM_ID.name, ABANDON_S.name, DEADLINE_S.name})
+_OF_THE_SOCKET: Final = frozenset(
+    {"type", EVENT_ID.name, STREAM_ID.name, ABANDON_S.name, DEADLINE_S.name, TRACEPARENT, TRACESTATE}
+)
 
 # ── commands ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -122,6 +135,8 @@ class Create(msgspec.Struct, frozen=True):
     deadline_s: float | None = None
     # Nobody waits for it (HTTP only): what its `background` says.
     is_background: bool = False
+    # What the frame itself said; none where the handshake's holds.
+    trace: TraceContext = NO_TRACE
 
 
 class Cancel(msgspec.Struct, frozen=True):
@@ -131,6 +146,7 @@ class Cancel(msgspec.Struct, frozen=True):
     stream_id: str | None
     reason: str | None
     event_id: str | None
+    trace: TraceContext = NO_TRACE
 
 
 class Retrieve(msgspec.Struct, frozen=True):
@@ -228,7 +244,7 @@ def _parse_create(event: dict[str, Any], event_id: str | None) -> Create:
     if body.get("background"):
         message = "`background` is not for the socket: leave it out; a job survives its socket, retrieve it later."
         raise RequestError("unsupported_parameter", message, param="background")
-    return Create(body, stream_id, event_id, abandon_s(event), deadline_s(event))
+    return Create(body, stream_id, event_id, abandon_s(event), deadline_s(event), trace=_trace(event))
 
 
 def abandon_s(members: dict[str, Any]) -> float | None:
@@ -254,6 +270,12 @@ def _seconds(member: Member[float], members: dict[str, Any]) -> float | None:
         raise (member.refusal("invalid_value") if is_number else error) from error
 
 
+def _trace(event: dict[str, Any]) -> TraceContext:
+    for member in (TRACEPARENT_MEMBER, TRACESTATE_MEMBER):
+        member.read(event)
+    return context_of(event)
+
+
 def _parse_cancel(event: dict[str, Any], event_id: str | None) -> Cancel:
     reason = reason_of(event)
     value = event.get(RESPONSE_ID.name)
@@ -262,7 +284,7 @@ def _parse_cancel(event: dict[str, Any], event_id: str | None) -> Cancel:
     if response_id is not None and stream_id is not None:
         message = "Give `response_id` or `stream_id`, or neither (every live response of the session)."
         raise RequestError("invalid_value", message, param="stream_id")
-    return Cancel(response_id, stream_id, reason, event_id)
+    return Cancel(response_id, stream_id, reason, event_id, _trace(event))
 
 
 def _parse_retrieve(event: dict[str, Any], event_id: str | None) -> Retrieve:
@@ -341,7 +363,7 @@ FRAMES: Final[dict[str, FrameKind]] = {
     "response.create": FrameKind(
         _parse_create,
         "Start a response: OpenAI's create body at top level. Its events follow.",
-        (EVENT_ID, STREAM_ID, ABANDON_S, DEADLINE_S),
+        (EVENT_ID, STREAM_ID, ABANDON_S, DEADLINE_S, TRACEPARENT_MEMBER, TRACESTATE_MEMBER),
         (ErrorEvent,),
         body=CreateBody,
         rules=(SOMETHING_ASKED, {"properties": {"background": {"enum": [False, None]}}}),
@@ -349,7 +371,7 @@ FRAMES: Final[dict[str, FrameKind]] = {
     "response.cancel": FrameKind(
         _parse_cancel,
         "Stop one response, one lane of this socket, or, with neither, every live response of the session.",
-        (EVENT_ID, RESPONSE_ID, STREAM_ID, REASON),
+        (EVENT_ID, RESPONSE_ID, STREAM_ID, REASON, TRACEPARENT_MEMBER, TRACESTATE_MEMBER),
         (CancelAccepted, CancelDone, CancelFailed, ErrorEvent),
         rules=({"anyOf": [{"properties": {name: {"type": "null"}}} for name in (RESPONSE_ID.name, STREAM_ID.name)]},),
     ),

@@ -15,6 +15,7 @@ from andon.replies import Fate, JobView, Outcome, StopOutcome, StopReceipt, Writ
 from andon.response import Status
 from andon.script import script
 from andon.shared_read import SharedReads
+from andon.tracing import TraceContext
 from andon.turns import parse_turn
 
 # A slice of a log: what a slow socket may hold beyond its outbox's bound is about this much, or one frame.
@@ -59,6 +60,7 @@ class Reads:
             settled_at=time_of(fields.get("settled_at")),
             status=Status(status.decode()) if status else None,
             last=int(last) if last else None,
+            trace=TraceContext(fields.get("trace", b"").decode()),
         )
 
     async def chain_after(self, rid: ResponseId) -> tuple[ResponseId, ...] | None:

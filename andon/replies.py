@@ -5,7 +5,7 @@ structs out.
 """
 
 from enum import StrEnum
-from typing import Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
@@ -13,8 +13,23 @@ from andon.errors import ContractError
 from andon.ids import Principal, ResponseId, SessionName, SessionTag, WorkerId, tag_of
 from andon.response import Status, Stop
 from andon.scopes import administers
+from andon.tracing import NO_TRACE, TraceContext
 
 _E = TypeVar("_E", bound=StrEnum)
+
+
+class Whose(msgspec.Struct, frozen=True):
+    """Whose a response is, and which trace it belongs to: what every log line and span about it says."""
+
+    session: SessionName
+    tenant: str
+    subject: str
+    # Of the span that created it.
+    trace: TraceContext = NO_TRACE
+
+
+# Of a job that nobody has told of.
+NOBODYS: Final = Whose(SessionName(""), "", "")
 
 
 class Submission(msgspec.Struct, frozen=True):
@@ -39,6 +54,13 @@ class Submission(msgspec.Struct, frozen=True):
     abandon_s: float = 0
     # Seconds from the submit in which it must end; 0: no deadline.
     deadline_s: float = 0
+    # Of the span that creates it; the job carries it, over every claim.
+    trace: TraceContext = NO_TRACE
+
+    @property
+    def whose(self) -> Whose:
+        """Tell whose it is."""
+        return Whose(self.session, self.principal.tenant, self.principal.subject, self.trace)
 
 
 class Submitted(StrEnum):
@@ -76,6 +98,7 @@ class Claimed(msgspec.Struct, frozen=True):
     abandon_s: float = 0
     # Seconds from the claim until its deadline; None: it has none.
     left_s: float | None = None
+    whose: Whose = NOBODYS
 
     @property
     def tag(self) -> SessionTag:
@@ -143,6 +166,8 @@ class StopReceipt(msgspec.Struct, frozen=True):
     settled: float | None = None
     status: Status | None = None
     next_of_lane: ResponseId | None = None
+    # Told by the stop that recorded.
+    whose: Whose | None = None
 
 
 class Fate(msgspec.Struct, frozen=True):
@@ -178,6 +203,12 @@ class JobView(msgspec.Struct, frozen=True):
     status: Status | None
     # The sequence number of the terminal event, once ended.
     last: int | None
+    trace: TraceContext = NO_TRACE
+
+    @property
+    def whose(self) -> Whose:
+        """Tell whose it is."""
+        return Whose(self.session, self.tenant, self.subject, self.trace)
 
     def is_owned_by(self, principal: Principal) -> bool:
         """Tell whether this principal made the session."""
@@ -201,6 +232,12 @@ def time_of(value: bytes | None) -> float | None:
 def id_of(value: bytes) -> ResponseId | None:
     """Read a response id; None where the script gave none."""
     return ResponseId(value.decode()) if value else None
+
+
+def whose_of(fields: list[bytes]) -> Whose:
+    """Read session, tenant, subject and trace context as the scripts write them."""
+    session, tenant, subject, trace = (field.decode() for field in fields)
+    return Whose(SessionName(session), tenant, subject, TraceContext(trace))
 
 
 def tag_as(kind: type[_E], reply: list[bytes]) -> _E:

@@ -8,19 +8,23 @@ Guarantees: a marked job is settled as cancelled; a job with nothing after `resp
 queued again, its first two events not repeated; any other fails as `worker_lost`, its partial output kept.
 """
 
+import time
 from typing import Any, Final
 
 import structlog
 
+from andon import tracing
 from andon.errors import ContractError
 from andon.frames import decode, encode
 from andon.ids import ResponseId, WorkerId
 from andon.lease import Leases
+from andon.logs import about
 from andon.output import OutputFold, output_text
-from andon.replies import Claimed, JobView, Written
+from andon.replies import Claimed, JobView, Outcome, Written
 from andon.response import Ending, Status, settlement, terminal_frame, worker_lost
 from andon.store import Store
 from andon.telemetry import Rescued, StopEnd, StopPath
+from andon.tracing import Attribute, Kind, SpanName, trace_fields
 from andon.usage import Usage, estimate
 
 _log = structlog.get_logger(__name__)
@@ -58,7 +62,7 @@ class Rescuer:
 
     async def _try(self, job: JobView) -> bool:
         """Requeue or settle; False if the log grew meanwhile."""
-        claimed = as_claimed(job)
+        claimed, began_at = as_claimed(job), time.time()
         frames = await self._store.log_slice(job.response_id, _FIRST_OUTPUT_NUMBER, -1)
         request: dict[str, Any] = decode(claimed.request)
         fold = OutputFold()
@@ -71,12 +75,21 @@ class Rescuer:
                 return False
             if outcome.tag is not Written.SPENT:
                 self._store.telemetry.rescued(Rescued.REQUEUED)
-                _log.warning("rescue.requeued", response=job.response_id, dead=job.owner, outcome=outcome.tag)
+                _tell(job, outcome, "rescue.requeued", began_at=began_at)
                 return True
-        return await self._settle(job, claimed, _ending(job, output, usage), _FIRST_OUTPUT_NUMBER + len(frames))
+        ending = _ending(job, output, usage)
+        outcome = await self._settle(job, claimed, ending, _FIRST_OUTPUT_NUMBER + len(frames))
+        if outcome.tag in {Written.GAP, Written.STOPPED}:
+            return False
+        if outcome.tag is Written.SETTLED:
+            self._store.telemetry.rescued(Rescued.ENDED)
+            if job.stop is not None:
+                self._store.telemetry.stopped(StopPath.RESCUE, StopEnd.SETTLED)
+        _tell(job, outcome, "rescue.ended", began_at=began_at, ending=ending)
+        return True
 
-    async def _settle(self, job: JobView, claimed: Claimed, ending: Ending, number: int) -> bool:
-        outcome = await self._store.settle(
+    async def _settle(self, job: JobView, claimed: Claimed, ending: Ending, number: int) -> Outcome:
+        return await self._store.settle(
             claimed,
             number,
             [terminal_frame(number, job.envelope, job.base, ending)],
@@ -86,14 +99,35 @@ class Rescuer:
             acked_at=None,
             upstream_closed_at=None,
         )
-        if outcome.tag in {Written.GAP, Written.STOPPED}:
-            return False
-        if outcome.tag is Written.SETTLED:
-            self._store.telemetry.rescued(Rescued.ENDED)
-            if job.stop is not None:
-                self._store.telemetry.stopped(StopPath.RESCUE, StopEnd.SETTLED)
-        _log.warning("rescue.ended", response=job.response_id, dead=job.owner, status=ending.status, tag=outcome.tag)
-        return True
+
+
+def _tell(job: JobView, outcome: Outcome, event: str, *, began_at: float, ending: Ending | None = None) -> None:
+    """Tell of a rescue, in the log and in the trace of the response."""
+    whose, status = job.whose, None if ending is None else ending.status
+    span = tracing.start(
+        SpanName.RESCUE,
+        Kind.INTERNAL,
+        whose.trace,
+        {
+            Attribute.RESPONSE_ID: job.response_id,
+            Attribute.GEN_AI_CONVERSATION: whose.session,
+            Attribute.TENANT: whose.tenant,
+            Attribute.WORKER_ID: job.owner,
+            Attribute.GENERATION: job.generation,
+            Attribute.OUTCOME: outcome.tag,
+            Attribute.RESPONSE_STATUS: status,
+            Attribute.STOP_BY: None if job.stop is None else job.stop.by,
+            Attribute.STOP_RECORDED: None if job.stop is None else job.stop.requested_at,
+            Attribute.STOP_CLOSED: job.upstream_closed_at,
+            Attribute.STOP_PATH: None if job.stop is None else StopPath.RESCUE,
+        },
+        began_at=began_at,
+    )
+    if ending is not None and ending.failure is not None:
+        span.fail(ending.failure.cause)
+    span.end()
+    fields = {**about(job.response_id, whose), **trace_fields(span.context)}
+    _log.warning(event, **fields, dead=job.owner, outcome=outcome.tag, status=status)
 
 
 def as_claimed(job: JobView) -> Claimed:
@@ -110,6 +144,7 @@ def as_claimed(job: JobView) -> Claimed:
         base=job.base,
         record=job.record,
         earlier_claims=job.generation - 1,
+        whose=job.whose,
     )
 
 

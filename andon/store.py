@@ -35,6 +35,7 @@ from andon.replies import (
     outcome_of,
     tag_as,
     time_of,
+    whose_of,
 )
 from andon.response import DEADLINE_EXCEEDED, Status, error_object
 from andon.scopes import reach_of
@@ -145,6 +146,7 @@ class Store(Reads):
                 _ms(presence_ttl_s(submission.abandon_s)),
                 submission.abandon_s,
                 submission.deadline_s,
+                submission.trace,
             ],
         )
         for hint in hints:
@@ -206,6 +208,7 @@ class Store(Reads):
             upstream_closed=closed,
             settled=settled,
             next_of_lane=id_of(reply[7]),
+            whose=whose_of(reply[8:12]),
         )
         if receipt.settled is not None:
             self._tell_stopped(StopPath.UNCLAIMED)
@@ -336,7 +339,7 @@ class Store(Reads):
             if refused in {Refused.STOPPED, Refused.EXPIRED}:
                 await self._give_turn(id_of(answer[1]))
             return refused
-        _, generation, length, request, envelope, base, record, earlier, chain, abandon_s, left_s = answer
+        _, generation, length, request, envelope, base, record, earlier, chain, abandon_s, left_s, *whose = answer
         return Claimed(
             rid,
             worker_id,
@@ -350,6 +353,7 @@ class Store(Reads):
             tuple(decode(chain)),
             float(abandon_s),
             float(left_s) if left_s else None,
+            whose_of(whose),
         )
 
     async def append(self, job: Claimed, first: int, frames: list[bytes], *, renew: bool) -> Outcome:

@@ -21,12 +21,14 @@ from andon.database import Database
 from andon.errors import ContractError, StoreUnavailable
 from andon.ids import ResponseId, SessionTag, WorkerId
 from andon.lease import Leases
+from andon.logs import about
 from andon.queue import bequeath
 from andon.replies import JobView
 from andon.rescue import Rescuer
 from andon.script import script
 from andon.settings import Settings
 from andon.settlements import Shipper
+from andon.stop_trace import trace_stop
 from andon.store import ABANDONED, Store, presence_ttl_s
 from andon.trail import Trail
 
@@ -131,9 +133,11 @@ class Sweep:
 
     async def _mend(self, tag: SessionTag, job: JobView, queued: set[ResponseId], dead: dict[WorkerId, bool]) -> None:
         if await self._is_abandoned(job):
-            _log.info("sweep.abandoned", response=job.response_id)
+            _log.info("sweep.abandoned", **about(job.response_id, job.whose))
+            began_at = time.time()
             ask = self._trail.ask(BY_SWEEP, [job.response_id], reason=ABANDONED, tenant=job.tenant)
             receipt = await self._store.stop(job.response_id, None, by=BY_SWEEP.by, reason=ABANDONED)
+            trace_stop(receipt, BY_SWEEP, began_at=began_at)
             self._trail.follow(ask, [receipt])
             return
         if job.state in {"queued", "waiting"} and job.deadline_at is not None and time.time() > job.deadline_at:
@@ -151,7 +155,7 @@ class Sweep:
                 await self._store.renew(job.response_id)
                 held = await self._database.call("HGET", keys.lanes(tag), job.lane)
                 if held is None or held.split()[0] == job.response_id.encode():
-                    _log.warning("sweep.turn_given", response=job.response_id)
+                    _log.warning("sweep.turn_given", **about(job.response_id, job.whose))
                     await self._store.promote(job.response_id)
             case _:
                 pass
@@ -171,5 +175,5 @@ class Sweep:
         if waited_s > self._settings.queue_ttl_s or job.stop is not None:
             await self._store.expire(job.response_id)
         elif job.response_id not in queued and waited_s > _LOST_AFTER_S:
-            _log.warning("sweep.queued_again", response=job.response_id)
+            _log.warning("sweep.queued_again", **about(job.response_id, job.whose))
             await self._store.enqueue(job.response_id)

@@ -12,6 +12,7 @@ import uvicorn
 import uvloop
 
 from andon.errors import StartError
+from andon.exporting import exporting
 from andon.logs import configure_logs
 from andon.settings import Settings, load_settings
 from gateway.app import Gateway, create_app
@@ -41,7 +42,8 @@ def main(host: str = "127.0.0.1", port: int = 21100) -> None:
 
 async def _serve(settings: Settings, listener: socket.socket) -> None:
     # The gateway opens before uvicorn listens: a start that fails says one line, and no socket waits for it.
-    async with Gateway(settings).open() as gateway:
+    gateway = Gateway(settings)
+    async with exporting("andon-gateway", gateway.id), gateway.open():
         server = DrainingServer(
             _config(settings, gateway), gateway.sockets, gateway.http.waits, drain_s=settings.drain_s
         )

@@ -87,7 +87,7 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._id = new_gateway_id()
+        self.id = new_gateway_id()
         self.doorkeeper = Doorkeeper(settings)
         self._database = Database(settings.redis_url, timeout_s=settings.command_timeout_s)
         self._replication = self._database.replication(
@@ -98,7 +98,7 @@ class Gateway:
         )
         self._store = Store(self._database, settings, self._replication, telemetry=self.metrics)
         self._shipper = Shipper(self._database, self._store.places)
-        self._trail = Trail(self._store, process=self._id)
+        self._trail = Trail(self._store, process=self.id)
         self._sweep = Sweep(self._database, settings, store=self._store, shipper=self._shipper, trail=self._trail)
         self._hub = Hub(
             self._database,
@@ -123,7 +123,7 @@ class Gateway:
             trail=self._trail,
             sockets=self.sockets,
             settings=settings,
-            gateway_id=self._id,
+            gateway_id=self.id,
         )
 
     @contextlib.asynccontextmanager
@@ -132,7 +132,7 @@ class Gateway:
         async with self.doorkeeper.open(), self._database.open(), self._hub.open(), self._replication.open():
             await self._database.wait_connected(_START_TIMEOUT_S)
             # A channel of its own, so that "subscribed" is true or false even while nobody is connected.
-            await self._hub.hold(SessionTag(self._id))
+            await self._hub.hold(SessionTag(self.id))
             # Before the first stop: whether it must wait for a replica.
             await self._replication.count()
             async with background(

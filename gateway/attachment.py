@@ -17,6 +17,8 @@ import structlog
 from andon.errors import StoreUnavailable
 from andon.frames import Batch
 from andon.ids import ResponseId
+from andon.logs import about
+from andon.replies import Whose
 from andon.response import Status
 from andon.store import Store
 from gateway.cursor import Cursor, Gap
@@ -38,6 +40,7 @@ class Attachment:
         stream_id: str | None,
         is_created_here: bool,
         abandon_s: float,
+        whose: Whose,
         store: Store,
         outbox: Outbox,
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
@@ -50,6 +53,7 @@ class Attachment:
         self.is_created_here = is_created_here
         # Seconds without anybody attached until the response is stopped; 0: never.
         self.abandon_s = abandon_s
+        self.whose = whose
         self._cursor = Cursor(starting_after + 1)
         self._first = starting_after + 1
         self._store = store
@@ -129,7 +133,7 @@ class Attachment:
                 self._behind = False
                 await self._read_slices()
         except StoreUnavailable as error:
-            _log.info("attachment.read_failed", response=self.response_id, error=str(error))
+            _log.info("attachment.read_failed", **about(self.response_id, self.whose), error=str(error))
             self._behind = True
             await asyncio.sleep(_STORE_RETRY_S)
         finally:

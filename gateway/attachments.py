@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from andon.ids import ResponseId, SessionTag
+from andon.replies import Whose
 from andon.store import Store
 from gateway.attachment import Attachment
 from gateway.hub import Hub
@@ -59,6 +60,7 @@ class Attachments:
         *,
         starting_after: int,
         abandon_s: float,
+        whose: Whose,
         stream_id: str | None = None,
         is_created_here: bool = False,
     ) -> Attachment:
@@ -71,6 +73,7 @@ class Attachments:
             stream_id=stream_id,
             is_created_here=is_created_here,
             abandon_s=abandon_s,
+            whose=whose,
             store=self._store,
             outbox=self._outbox,
             spawn=self._spawn,

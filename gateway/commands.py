@@ -29,9 +29,11 @@ from andon.protocol import (
 from andon.replies import StopOutcome, StopReceipt, Submitted
 from andon.settings import Settings
 from andon.store import Store
+from andon.tracing import Span
 from gateway.attachments import Attachments
 from gateway.bounds import check_bounds
 from gateway.counted import counted
+from gateway.create_trace import creating, tell_submitted
 from gateway.creation import submission, turns_before
 from gateway.stops import SettledWatch, Stops
 from gateway.submitter import Submitter
@@ -83,8 +85,9 @@ class Commands:
         """Do one command. Raises RequestError or RetryLaterError, which is then its answer."""
         match command:
             case Create():
-                with counted(self._store.telemetry):
-                    await self._create(command)
+                trace = command.trace or self._from.trace
+                with counted(self._store.telemetry), creating(command.body, self._asker, trace) as span:
+                    await self._create(command, span)
             case Cancel():
                 await self._cancel(command)
             case Retrieve():
@@ -94,7 +97,7 @@ class Commands:
 
     # ── create ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _create(self, create: Create) -> None:
+    async def _create(self, create: Create, span: Span) -> None:
         check_bounds(create, self._settings)
         lanes = self._attachments.busy_lanes()
         if (create.stream_id or "") not in lanes and len(lanes) >= self._settings.max_lanes:
@@ -110,6 +113,7 @@ class Commands:
             socket_id=self._socket_id,
             chain=chain,
             settings=self._settings,
+            trace=span.context,
         )
         # Before the submit: its first event may be published before its answer is read.
         attachment = self._attachments.attach(
@@ -118,6 +122,7 @@ class Commands:
             abandon_s=new.abandon_s,
             stream_id=create.stream_id,
             is_created_here=True,
+            whose=new.whose,
         )
         try:
             submittal = await self._submitter.submit(new)
@@ -127,6 +132,7 @@ class Commands:
                 # It may have been accepted all the same, and nobody could ask for it again: take it back.
                 self._stops.take_back(new.response_id, self._asker)
             raise
+        tell_submitted(span, new, submittal)
         if submittal.tag is not Submitted.KNOWN:
             attachment.accepted = True
             return
@@ -153,7 +159,9 @@ class Commands:
         if job is None or not job.is_open_to(self._principal):
             return False
         await self._attachments.hold(tag_of(response_id))
-        attachment = self._attachments.attach(response_id, starting_after=starting_after, abandon_s=job.abandon_s)
+        attachment = self._attachments.attach(
+            response_id, starting_after=starting_after, abandon_s=job.abandon_s, whose=job.whose
+        )
         attachment.accepted = True
         attachment.on_missed()
         return True
@@ -165,8 +173,9 @@ class Commands:
         async with contextlib.AsyncExitStack() as stack:
             watches = await stack.enter_async_context(self._stops.watch(targets))
             is_session = cancel.response_id is None and cancel.stream_id is None
+            asker = msgspec.structs.replace(self._asker, trace=cancel.trace or self._from.trace)
             receipts = await self._stops.stop(
-                targets, self._asker, reason=cancel.reason, session=self._session if is_session else None
+                targets, asker, reason=cancel.reason, session=self._session if is_session else None
             )
             if cancel.response_id is not None and receipts[0].outcome is StopOutcome.UNKNOWN:
                 raise response_not_found(cancel.response_id)

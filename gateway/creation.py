@@ -16,6 +16,7 @@ from andon.replies import Submission
 from andon.response import base, open_object
 from andon.settings import Settings
 from andon.store import Store
+from andon.tracing import NO_TRACE, TraceContext
 from andon.turns import MOST_TURNS
 from gateway.bounds import within_bounds
 
@@ -50,8 +51,9 @@ def submission(
     socket_id: SocketId | None,
     chain: tuple[ResponseId, ...] = (),
     settings: Settings,
+    trace: TraceContext = NO_TRACE,
 ) -> Submission:
-    """Build the submission of a checked create. `socket_id` None: no lane (HTTP)."""
+    """Build the submission of a checked create. `socket_id` None: no lane (HTTP). `trace`: its span's."""
     body = within_bounds(create.body, settings)
     created_at = round(time.time(), 3)
     record = {
@@ -78,6 +80,7 @@ def submission(
         digest=_digest(create),
         abandon_s=create.abandon_s if create.abandon_s is not None else settings.abandon_s,
         deadline_s=create.deadline_s if create.deadline_s is not None else settings.deadline_s,
+        trace=trace,
     )
 
 

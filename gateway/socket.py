@@ -26,6 +26,7 @@ from andon.errors import OverloadedError, RequestError, RetryLaterError, error_e
 from andon.frames import encode
 from andon.ids import SessionName, new_socket_id
 from andon.lifetime import Spawned
+from andon.logs import about
 from andon.protocol import (
     Cancel,
     Command,
@@ -276,7 +277,7 @@ class ClientSocket:
 
     def _response_lost(self, attachment: Attachment) -> None:
         """End the socket: Redis itself lost the job, so no terminal event will come."""
-        self._log.warning("socket.job_lost", response=attachment.response_id)
+        self._log.warning("socket.job_lost", **about(attachment.response_id, attachment.whose))
         self.close(CloseCode.INTERNAL, "job_lost")
 
     def _close_if_over(self) -> None:

@@ -8,6 +8,7 @@ failover may lose the ending as well, and the job would run again: then it is as
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Final
 
@@ -19,6 +20,7 @@ from andon.errors import StoreUnavailable
 from andon.frames import Batch
 from andon.ids import ResponseId, SessionTag, tag_of
 from andon.replies import StopOutcome, StopReceipt
+from andon.stop_trace import trace_stop
 from andon.store import Store
 from andon.trail import Ask, Trail
 from gateway.hub import Hub
@@ -99,9 +101,11 @@ class Stops:
             ask = self._trail.ask(asker, response_ids, reason=reason, session=session)
             if not response_ids:
                 self._trail.conclude(ask, Outcome.NOTHING_LIVE)
+        began_at = time.time()
         receipts = await asyncio.gather(*(self._record(rid, ask) for rid in response_ids))
         for receipt in receipts:
             self._store.telemetry.stop_asked(receipt.outcome)
+            trace_stop(receipt, ask.asker, began_at=began_at)
             if receipt.outcome is StopOutcome.RECORDED:
                 self._assert(receipt.response_id, _Asserted(ask, is_unsafe=receipt.replicated is False))
             if receipt.settled is not None:
@@ -232,8 +236,10 @@ class Stops:
             return
         # Nobody waits for an answer, unless it is the first: then it does not wait for a replica either, or one that is
         # frozen would hold up all others.
+        began_at = time.time()
         receipt = await self._send(response_id, asserted.ask, waits=asserted.is_open)
         if asserted.is_open:
+            trace_stop(receipt, asserted.ask.asker, began_at=began_at)
             self._trail.follow(asserted.ask, [receipt])
             asserted.is_open, asserted.is_unsafe = False, receipt.replicated is False
         if receipt.outcome is StopOutcome.UNKNOWN:

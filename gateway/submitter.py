@@ -12,6 +12,7 @@ import structlog
 
 from andon.errors import ConflictError, OverloadedError, RequestError, RetryLaterError, StoreUnavailable
 from andon.ids import ResponseId
+from andon.logs import about
 from andon.replies import Submission, Submittal, Submitted
 from andon.store import MOST_WAITING_IN_LANE, Store
 
@@ -46,6 +47,8 @@ class Submitter:
             await self._store.places.give_back(new.principal, new.response_id)
         if submittal.tag not in _ACCEPTED:
             raise self._refusal(submittal.tag)
+        if submittal.tag is not Submitted.KNOWN:
+            _log.info("response.accepted", **about(new.response_id, new.whose), state=submittal.tag)
         return submittal
 
     async def _known(self, new: Submission) -> Submittal | None:
@@ -74,7 +77,7 @@ class Submitter:
             except StoreUnavailable as error:
                 if error.code == "store_full":
                     raise
-                _log.info("submit.repeated", response=new.response_id, error=str(error))
+                _log.info("submit.repeated", **about(new.response_id, new.whose), error=str(error))
         return await self._store.submit(new, instead_of=instead_of)
 
     def _refusal(self, submitted: Submitted) -> RetryLaterError | RequestError:

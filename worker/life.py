@@ -18,6 +18,7 @@ from andon.hint import parse_hint
 from andon.ids import SessionTag, WorkerId, new_worker_id
 from andon.lease import Leases
 from andon.lifetime import background, task_group
+from andon.logs import about
 from andon.progress import Progress
 from andon.queue import Queue
 from andon.replies import Claimed
@@ -124,7 +125,7 @@ class Life:
     def _start(self, roster: Roster, claimed: Claimed) -> None:
         """Start a run, unless this id was lost while its claim was under way: then nothing would stop the stream."""
         if self._lost.is_set():
-            _log.warning("claim.too_late", response=claimed.response_id, worker=self.worker_id)
+            _log.warning("claim.too_late", **about(claimed.response_id, claimed.whose), worker=self.worker_id)
             return  # it is in the job set of a dead worker: a rescuer queues it again
         roster.start(self._scribe(claimed))
 

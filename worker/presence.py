@@ -7,6 +7,7 @@ starts anew.
 """
 
 import asyncio
+import time
 from typing import Final
 
 import structlog
@@ -14,6 +15,8 @@ import structlog
 from andon.audit import Asker, Door, Role
 from andon.errors import StoreUnavailable
 from andon.ids import ResponseId
+from andon.logs import about
+from andon.stop_trace import trace_stop
 from andon.store import ABANDONED, Store, presence_ttl_s
 from andon.trail import Trail
 from worker.roster import Roster
@@ -66,10 +69,12 @@ class Presence:
                 continue
             since = self._missing_since.setdefault(scribe.response_id, now)
             if now - since >= presence_ttl_s(scribe.job.abandon_s):
-                _log.info("run.is_abandoned", response=scribe.response_id)
+                _log.info("run.is_abandoned", **about(scribe.response_id, scribe.job.whose))
+                began_at = time.time()
                 # Through the mark, like every stop: the ending is decided in one place.
                 ask = self._trail.ask(BY_WORKER, [scribe.response_id], reason=ABANDONED)
                 receipt = await self._store.stop(scribe.response_id, None, by=BY_WORKER.by, reason=ABANDONED)
+                trace_stop(receipt, BY_WORKER, began_at=began_at)
                 self._trail.follow(ask, [receipt])
         live = {scribe.response_id for scribe in self._roster}
         for response_id in self._missing_since.keys() - live:

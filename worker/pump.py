@@ -19,6 +19,8 @@ import structlog
 
 from andon.pieces import Cause, Failure, Finish, Piece
 from andon.telemetry import SILENT
+from andon.tracing import NO_TRACE
+from worker.run_trace import ModelCall
 from worker.upstream.errors import UpstreamError
 from worker.upstream.source import PieceStream, Source
 
@@ -46,6 +48,7 @@ class Pump:
         on_pieces: Callable[[list[Piece]], None],
         on_end: Callable[[], None],
         on_failure: Callable[[Cause], None] = SILENT.upstream_failed,
+        call: ModelCall | None = None,
     ) -> None:
         self._source = source
         self._request: dict[str, Any] = {}
@@ -54,6 +57,7 @@ class Pump:
         self._on_end = on_end
         # Told of each request that failed, of those too that are tried again.
         self._on_failure = on_failure
+        self._call = call or ModelCall(NO_TRACE)
         self._task: asyncio.Task[None] | None = None
         self._stream: PieceStream | None = None
         # The flag that a lost cancel does not lose.
@@ -112,7 +116,8 @@ class Pump:
 
     async def _run(self) -> None:
         try:
-            await self._read_with_retries()
+            with self._call.made(self._request):
+                await self._read_with_retries()
         except Exception:  # noqa: BLE001  the task's outermost boundary: a source of one's own may raise anything
             _log.exception("pump.crashed")
             self._hand_on([Finish("failed", {}, None, failure=_CRASHED)])
@@ -168,7 +173,9 @@ class Pump:
         later comes as a `Finish`.
         """
         self.opened = True
+        self._call.tried()
         async with self._source.open(self._request) as stream:
+            self._call.answered()
             self._stream = stream
             async for pieces in stream:
                 if self._stopping:

@@ -10,10 +10,12 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from andon.errors import StoreUnavailable
 from andon.hint import Hint
 from andon.ids import ResponseId, SessionTag
+from andon.logs import about
 from andon.replies import Outcome, Written
 from andon.rescue import Rescuer
 from andon.store import Store
@@ -65,12 +67,14 @@ class Roster:
         self._spawn(self._run(scribe))
 
     async def _run(self, scribe: Scribe) -> None:
+        # Whatever is logged in this task, and in those that it starts, is about this response.
+        bind_contextvars(**about(scribe.response_id, scribe.job.whose))
         try:
             try:
                 await scribe.run()
             except Exception:  # noqa: BLE001  see below
                 # A run's outermost boundary: its siblings go on. Its owner lives, so nobody else would end the job.
-                _log.exception("run.crashed", response=scribe.response_id)
+                _log.exception("run.crashed")
                 await self._rescuer.rescue_job(scribe.response_id, scribe.job.worker_id)
             if scribe.loss is Loss.CUT:
                 # The same: a failover lost what this run had logged, and nobody else would end what is left. If it lost
@@ -81,7 +85,7 @@ class Roster:
             await self._store.forget(scribe.job.worker_id, scribe.response_id)
         except StoreUnavailable as error:
             # Only hints were left behind; the sweep compares them with the job hash.
-            _log.info("roster.left_hints", response=scribe.response_id, error=str(error))
+            _log.info("roster.left_hints", error=str(error))
         finally:
             del self._runs[scribe.response_id]
             self._store.telemetry.run_over()
@@ -106,7 +110,8 @@ class Roster:
         try:
             outcome = await self._store.look(scribe.job)
         except StoreUnavailable as error:
-            _log.info("look.failed", response=scribe.response_id, error=str(error))  # the next beat looks again
+            # The next beat looks again.
+            _log.info("look.failed", **about(scribe.response_id, scribe.job.whose), error=str(error))
             return
         self._learn(scribe, outcome, path)
 

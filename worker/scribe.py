@@ -17,16 +17,19 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar, assert_never
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from andon.errors import StoreUnavailable
 from andon.frames import decode, encode
 from andon.ids import ResponseId
+from andon.logs import about
 from andon.pieces import Cause, Delta, Failure, Finish, Piece
 from andon.replies import Claimed, Outcome, Written
 from andon.response import DEADLINE_EXCEEDED, Ending, Stop, settlement, terminal_frame
 from andon.settings import Settings
 from andon.store import Store
 from andon.telemetry import StopPath
+from andon.tracing import trace_fields
 from andon.turns import Turn, with_context
 from andon.usage import Usage
 from worker.ending import ending_of, usage_of
@@ -34,6 +37,7 @@ from worker.logbook import FIRST_OUTPUT_NUMBER, Logbook
 from worker.output_cap import OutputCap
 from worker.pump import Pump
 from worker.telling import tell_stop
+from worker.run_trace import RunTrace
 from worker.upstream.source import Source
 from worker.verdict import Abandoned, Drained, Failed, Finished, Loss, Stopped, Verdict
 
@@ -56,13 +60,16 @@ class Scribe:
         self._settings = settings
         self._renew_every_s = renew_every_s
         self._request: dict[str, Any] = decode(job.request)
-        self._log = _log.bind(response=job.response_id, generation=job.generation)
+        self._trace = RunTrace(job)
+        fields = {**about(job.response_id, job.whose), **trace_fields(self._trace.context)}
+        self._log = _log.bind(**fields, generation=job.generation)
         self._pump = Pump(
             source,
             retries=settings.upstream_retries,
             on_pieces=self._take_pieces,
             on_end=self._wake_up,
             on_failure=store.telemetry.upstream_failed,
+            call=self._trace.call,
         )
         self._book = Logbook(job, most_bytes=settings.job_buffer_bytes)
         # None where responses may have as many tokens as the model server gives.
@@ -107,6 +114,7 @@ class Scribe:
         """Obey a mark: close the upstream now, settle as cancelled. May be repeated."""
         if self._stopped is None:
             self._stopped = Stopped(stop, time.time(), path)
+            self._trace.obeys(self._stopped)
         self._decide(self._stopped)
 
     def abandon(self, loss: Loss) -> None:
@@ -153,6 +161,8 @@ class Scribe:
 
     async def run(self) -> None:
         """Run the job to its ending. See the module for what it guarantees."""
+        # What is logged for this run says so, in the tasks that it starts as well: the pump's, those of one's own code.
+        bind_contextvars(**trace_fields(self._trace.context))
         loop = asyncio.get_running_loop()
         timeouts = [loop.call_later(self._settings.max_run_s, self._run_timed_out)]
         if self.job.left_s is not None:
@@ -166,11 +176,15 @@ class Scribe:
             await self._await_pump(verdict)
             await self._end()
             tell_stop(self._store.telemetry, self._stopped, self.loss, self._pump, self._book)
+        except BaseException as error:
+            self._trace.crashed(type(error).__name__)
+            raise
         finally:
             for timeout in timeouts:
                 timeout.cancel()
             self._pump.stop()
             await self._pump.closed()
+            self._trace.end()
 
     async def _resolved(self) -> dict[str, Any] | None:
         """Put the turns of the conversation before the request's own input; None if there is a verdict instead."""
@@ -282,6 +296,7 @@ class Scribe:
             match self._verdict:
                 case Abandoned(loss):
                     self._log.warning("run.abandoned", loss=loss)
+                    self._trace.abandoned(loss)
                     return
                 case Stopped() | Finished() | Failed() as verdict:
                     written = await self._settle(verdict)
@@ -343,6 +358,7 @@ class Scribe:
         match outcome.tag:
             case Written.SETTLED | Written.ALREADY:
                 self._log.info("run.ended", status=ending.status, usage=ending.usage.to_wire())
+                self._trace.settled(ending, self._finish)
                 return True
             case Written.STOPPED:
                 # The mark came first. The upstream may have finished all the same: its usage is then exact.
@@ -387,6 +403,7 @@ class Scribe:
         outcome = await self._repeat(lambda: self._store.requeue(self.job, usage=usage), past_verdict=True)
         match outcome.tag if outcome is not None else None:
             case Written.QUEUED | Written.STOPPED | Written.ENDED:
+                self._trace.requeued()
                 return True
             case Written.FENCED:
                 self.abandon(Loss.FENCED)

@@ -15,7 +15,8 @@ import structlog
 from andon import usage
 from andon.database import Database
 from andon.errors import StoreUnavailable
-from andon.ids import new_worker_id
+from andon.exporting import exporting
+from andon.ids import WorkerId, new_worker_id
 from andon.lifetime import background
 from andon.settings import Settings
 from andon.settlements import Shipper
@@ -42,6 +43,20 @@ EXIT_CODE_WORN_OUT: Final = 75  # sysexits' EX_TEMPFAIL: it drained in order, an
 
 async def serve(settings: Settings) -> int:
     """Run a worker until it is told to end, and return its exit code. Raises StartError if it cannot start."""
+    # One for the process, whose worker ids may change.
+    process_id = new_worker_id()
+    async with exporting("andon-worker", process_id):
+        source = await _serve(settings, process_id)
+    worn_out = isinstance(source, OwnSource) and source.worn_out
+    _log.info("worker.ended", left_behind=source.left_behind)
+    if source.left_behind:
+        # The event loop would wait for ever for tasks that swallow their cancellation.
+        _end_process(EXIT_CODE_WORN_OUT if worn_out else 0)
+    return EXIT_CODE_WORN_OUT if worn_out else 0
+
+
+async def _serve(settings: Settings, process_id: WorkerId) -> Source:
+    """Live one life after another until told to end; return the source that was used."""
     usage.warm()
     # A command that hangs must not cost the lease: several tries fit into it.
     timeout_s = min(settings.command_timeout_s, settings.lease_s / RENEWALS_A_LEASE)
@@ -54,8 +69,7 @@ async def serve(settings: Settings) -> int:
             telemetry = SILENT if metrics is None else metrics
             store = Store(database, settings, telemetry=telemetry)
             shipper = Shipper(database, store.places)
-            # One for the process, whose worker ids may change.
-            trail = Trail(store, process=new_worker_id())
+            trail = Trail(store, process=process_id)
             sweep = Sweep(database, settings, store=store, shipper=shipper, trail=trail)
             async with background(shipper.run(), sweep.run(), trail.run()), _shown(metrics, settings):
                 while not shutdown.requested:
@@ -71,12 +85,7 @@ async def serve(settings: Settings) -> int:
                         telemetry=telemetry,
                     )
                     await _live(life)
-    worn_out = isinstance(source, OwnSource) and source.worn_out
-    _log.info("worker.ended", left_behind=source.left_behind)
-    if source.left_behind:
-        # The event loop would wait for ever for tasks that swallow their cancellation.
-        _end_process(EXIT_CODE_WORN_OUT if worn_out else 0)
-    return EXIT_CODE_WORN_OUT if worn_out else 0
+    return source
 
 
 @contextlib.asynccontextmanager

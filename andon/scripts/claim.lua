@@ -9,7 +9,8 @@
 --   6 queue time to live (s), 7 the error of a queue time-out (JSON), 8 event channel, 9 turn's time to live (ms),
 --   10 the error of a deadline (JSON).
 -- Returns: {'claimed', generation, length of the log, request, envelope, base, record, claims before this one,
---   ids of the turns before (JSON), abandoned after (s), seconds until the deadline ('': none)}
+--   ids of the turns before (JSON), abandoned after (s), seconds until the deadline ('': none), session, tenant,
+--   subject, trace context ('': none)}
 --   | {'gone'} | {'waiting'} | {'taken', owner} | {'ended'} | {'stopped', next of lane} | {'expired', next of lane}.
 
 --@include _ending
@@ -42,4 +43,4 @@ if length == 1 then
   publish(ARGV[8], rid, 1, {frame}, false)
 end
 return {'claimed', f.gen, length, f.request, f.envelope, f.base, f.record, f.gen - 1, f.chain, f.abandon_s,
-  seconds_left(f)}
+  seconds_left(f), f.session, f.tenant, f.subject, f.trace or ''}

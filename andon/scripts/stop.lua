@@ -7,7 +7,8 @@
 --   (JSON), 6 log time to live (ms), 7 outbox time to live (ms), 8 event channel,
 --   9 turn's time to live (ms).
 -- Returns: {'unknown'} | {'already_ended', status} | {'recorded', mark's time, acked, upstream closed, settled, state,
---   owner, next of lane}: times are Unix seconds as text, or ''. `settled` is set where this script settled the job.
+--   owner, next of lane, session, tenant, subject, trace context}: times are Unix seconds as text, or ''. `settled` is
+--   set where this script settled the job.
 
 --@include _ending
 
@@ -28,7 +29,9 @@ if not f.stop_at then
 end
 if f.state == 'running' then
   redis.call('PUBLISH', 'andon:stop:' .. f.owner, rid .. ' ' .. f.gen .. ' ' .. f.stop_json)
-  return {'recorded', f.stop_at, f.acked_at or '', f.upstream_closed_at or '', '', f.state, f.owner, ''}
+  return {'recorded', f.stop_at, f.acked_at or '', f.upstream_closed_at or '', '', f.state, f.owner, '',
+    f.session, f.tenant, f.subject, f.trace or ''}
 end
 local next_id = end_unclaimed(k, f, rid, 'cancelled', cancelled_state(f), ttl, ARGV[8])
-return {'recorded', f.stop_at, '', '', redis.call('HGET', k.job, 'settled_at'), f.state, '', next_id}
+return {'recorded', f.stop_at, '', '', redis.call('HGET', k.job, 'settled_at'), f.state, '', next_id,
+  f.session, f.tenant, f.subject, f.trace or ''}

@@ -10,7 +10,7 @@
 --   15 ids of the turns before (JSON), 16 '1' if the turn is to be stored,
 --   17 digest of the request ('' without an event id), 18 id of a response that is gone: its creation is forgotten,
 --   19 time to live of the presence (ms; 0: never abandoned), 20 abandoned after (s),
---   21 deadline (s from now; 0: none).
+--   21 deadline (s from now; 0: none), 22 trace context ('': none).
 -- Returns: {'known', response id} | {'conflict', response id}: created before with this event id, with the same
 --   request or another | {'queued'} | {'waiting', place in the lane} | {'duplicate'} | {'lane_full'} | {'foreign'}.
 
@@ -44,6 +44,7 @@ local f = {
   request = ARGV[12], record = ARGV[13], chain = ARGV[15], is_stored = ARGV[16], abandon_s = ARGV[20],
 }
 if not held then f.queued_at = at end
+if ARGV[22] ~= '' then f.trace = ARGV[22] end
 if tonumber(ARGV[21]) > 0 then f.deadline_at = string.format('%.6f', at + ARGV[21]) end
 local flat = {}
 for name, value in pairs(f) do

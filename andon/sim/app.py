@@ -81,8 +81,10 @@ class SimApp:
         if raw is None:
             return
         body = decode(raw)
-        authorization = dict(scope["headers"]).get(b"authorization")
+        headers = dict(scope["headers"])
+        authorization, trace = headers.get(b"authorization"), headers.get(b"traceparent")
         record = _record(api, body, received_at, authorized=authorization is not None)
+        record.traceparent = None if trace is None else trace.decode("latin-1")
         self._meter.begin(record)
         try:
             async with exchange.watched():

@@ -27,6 +27,8 @@ class Record(msgspec.Struct, eq=False):
     received_at: float
     # Whether a credential came with it; which one is nobody's business.
     authorized: bool
+    # The trace that it came with (W3C Trace Context).
+    traceparent: str | None = None
     model: str = ""
     stream: bool = False
     key: str | None = None

@@ -30,6 +30,7 @@ from andon.ids import ResponseId
 from andon.replies import StopOutcome, StopReceipt
 from andon.store import Store
 from andon.trail import Ask, Trail
+from gateway.admin.broadcast_trace import carrying_out, tell_advance
 from gateway.admin.rows import LiveState, Row, Rows
 from gateway.admin.scope import is_in, place_of
 from gateway.stops import Stops
@@ -86,6 +87,11 @@ class Broadcasting:
 
     async def run(self) -> None:
         """Run it to its end, or until it is another's."""
+        with carrying_out(self._broadcast) as span:
+            await self._run()
+            tell_advance(span, self._advance())
+
+    async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         began_at = loop.time()
         try:

@@ -26,8 +26,10 @@ from andon.member import Member
 from andon.protocol import REASON, reason_of
 from andon.scopes import is_operator
 from andon.settings import Settings
+from andon.tracing import Attribute
 from gateway.admin import page
 from gateway.admin.access import no_operator, operator_of
+from gateway.admin.broadcast_trace import asking
 from gateway.admin.broadcasting import Means, matching
 from gateway.admin.filter import within
 from gateway.admin.rows import LiveState
@@ -185,7 +187,9 @@ class Stopping:
         tenant = bound or scope.tenant or ""
         self._means.trail.ask(asker, reason=reason, scope=told, tenant=tenant, audit_id=AuditId(broadcast_id))
         digest = hashlib.blake2b(encode([told, reason]), digest_size=16).hexdigest()
-        made = await self._broadcasts.make(broadcast_id, scope, asker, reason=reason, within=bound, digest=digest)
+        with asking(broadcast_id, asker) as (span, linked):
+            made = await self._broadcasts.make(broadcast_id, scope, linked, reason=reason, within=bound, digest=digest)
+            span.set({Attribute.OUTCOME: made})
         if made is Made.CONFLICT:
             message = "`Idempotency-Key`: another scope or reason came with it before. Use a new key."
             raise ConflictError("idempotency_conflict", message, param="Idempotency-Key")

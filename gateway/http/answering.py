@@ -113,6 +113,7 @@ class Answering:
             permit=permit,
             starting_after=starting_after,
             abandon_s=accepted.abandon_s,
+            whose=accepted.whose,
             store=self._store,
             hub=self._hub,
             most_bytes=self._settings.outbox_bytes,

@@ -17,11 +17,13 @@ from andon.ids import (
     session_tag,
     tag_of,
 )
-from andon.replies import Submitted
+from andon.replies import Submitted, Whose
 from andon.settings import Settings
 from andon.store import Store
+from andon.tracing import Span
 from gateway.bounds import check_bounds
 from gateway.counted import counted
+from gateway.create_trace import creating, tell_submitted
 from gateway.creation import submission, turns_before
 from gateway.http.create_request import CreateRequest
 from gateway.stops import Stops
@@ -33,6 +35,7 @@ class Accepted(msgspec.Struct, frozen=True):
 
     response_id: ResponseId
     abandon_s: float
+    whose: Whose
 
 
 class Creator:
@@ -49,10 +52,10 @@ class Creator:
 
         It is not to be cancelled because the client left: then nobody would know whether there is something to stop.
         """
-        with counted(self._store.telemetry):
-            return await self._create(asked, principal, asker)
+        with counted(self._store.telemetry), creating(asked.create.body, asker, asker.trace) as span:
+            return await self._create(asked, principal, asker, span)
 
-    async def _create(self, asked: CreateRequest, principal: Principal, asker: Asker) -> Accepted:
+    async def _create(self, asked: CreateRequest, principal: Principal, asker: Asker, span: Span) -> Accepted:
         check_bounds(asked.create, self._settings)
         session = await self._session(asked, principal)
         tag = session_tag(principal, session)
@@ -65,6 +68,7 @@ class Creator:
             socket_id=None,
             chain=await turns_before(create, tag, self._store),
             settings=self._settings,
+            trace=span.context,
         )
         try:
             submittal = await self._submitter.submit(new)
@@ -72,12 +76,13 @@ class Creator:
             if create.event_id is None:
                 self._stops.take_back(new.response_id, asker)
             raise
+        tell_submitted(span, new, submittal)
         if submittal.tag is not Submitted.KNOWN:
-            return Accepted(new.response_id, new.abandon_s)
+            return Accepted(new.response_id, new.abandon_s, new.whose)
         earlier = await self._store.job(submittal.response_id)
         if earlier is None:
             raise RetryLaterError("expired", "What this key created has expired this very moment. Send it again.")
-        return Accepted(earlier.response_id, earlier.abandon_s)
+        return Accepted(earlier.response_id, earlier.abandon_s, earlier.whose)
 
     async def _session(self, asked: CreateRequest, principal: Principal) -> SessionName:
         """Find the session: the one that was named, the one of the turn before, or a new one."""

@@ -16,6 +16,8 @@ from andon.closecodes import CLOSE_CODES, CloseCode
 from andon.errors import StoreUnavailable
 from andon.ids import ResponseId, tag_of
 from andon.lifetime import Spawned
+from andon.logs import about
+from andon.replies import Whose
 from andon.store import Store
 from gateway.attachment import Attachment
 from gateway.auth.permit import Permit
@@ -38,6 +40,7 @@ class Follower:
         permit: Permit | None,
         starting_after: int,
         abandon_s: float,
+        whose: Whose,
         store: Store,
         hub: Hub,
         most_bytes: int,
@@ -61,6 +64,7 @@ class Follower:
             stream_id=None,
             is_created_here=False,
             abandon_s=abandon_s,
+            whose=whose,
             store=store,
             outbox=self._outbox,
             spawn=self._spawn,
@@ -79,7 +83,7 @@ class Follower:
                 await self._hub.hold(tag)
             except StoreUnavailable as error:
                 # The subscription is confirmed later; the attachment reads the log then.
-                _log.info("follower.unsubscribed", response=self.response_id, error=str(error))
+                _log.info("follower.unsubscribed", **about(self.response_id, self._attachment.whose), error=str(error))
             self._attachment.on_missed()
             yield self
         finally:
@@ -131,10 +135,10 @@ class Follower:
         """End the following of a reader that is too far behind for too long; it can retrieve."""
         if self._outbox.closing is not None or not self._outbox.is_too_slow(now, slow_reader_s):
             return False
-        _log.info("follower.too_slow", response=self.response_id)
+        _log.info("follower.too_slow", **about(self.response_id, self._attachment.whose))
         self._outbox.drop_and_close(CloseCode.TOO_SLOW, CLOSE_CODES[CloseCode.TOO_SLOW][0])
         return True
 
     def _task_crashed(self, _: asyncio.Task[None], error: BaseException) -> None:
-        _log.error("follower.task_crashed", response=self.response_id, exc_info=error)
+        _log.error("follower.task_crashed", **about(self.response_id, self._attachment.whose), exc_info=error)
         self.close(CloseCode.INTERNAL, "internal")

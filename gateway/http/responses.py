@@ -131,7 +131,7 @@ class ResponsesDoor:
         if after >= 0 and not await self._store.log_slice(job.response_id, after, after):
             message = f"`starting_after`: this response has no event {after} yet. Give a number that it has sent."
             raise RequestError("invalid_value", message, param="starting_after")
-        accepted = Accepted(job.response_id, job.abandon_s)
+        accepted = Accepted(job.response_id, job.abandon_s, job.whose)
         return self._answering.stream(accepted, permit, ResponseEvents(), starting_after=after)
 
     async def live(self, request: Request) -> Response:

@@ -11,6 +11,15 @@ from .tools import ROOT
 
 # Named by the deployments, and not in `Settings` yet. A name that is in both is to be taken out here.
 PENDING: frozenset[str] = frozenset()
+# OpenTelemetry's own, of those that its SDK and `andon.exporting` read (docs/traces.md).
+TRACES = frozenset(
+    {
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "OTEL_TRACES_SAMPLER",
+        "OTEL_TRACES_SAMPLER_ARG",
+    }
+)
 UPSTREAM = frozenset({"OPENAI_API_KEY", "OPENAI_BASE_URL"})
 
 

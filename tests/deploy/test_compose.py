@@ -115,7 +115,9 @@ def test_every_setting_exists_and_is_taken(name: str) -> None:
     """A gateway and a worker would start with this environment."""
     env = services()[name]["environment"]
     assert {variable for variable in env if variable.startswith("ANDON_")} <= known_names.settings()
-    assert env.keys() - known_names.settings() <= (known_names.UPSTREAM if name.startswith("worker") else set())
+    assert env.keys() - known_names.settings() - known_names.TRACES <= (
+        known_names.UPSTREAM if name.startswith("worker") else set()
+    )
     load_settings(env)
 
 

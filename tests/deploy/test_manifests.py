@@ -134,7 +134,9 @@ def test_every_setting_that_is_named_exists(name: str) -> None:
     assert not known_names.PENDING & known_names.settings(), "these exist now: take them out of PENDING"
     for server in _SERVERS:
         env = settings_of(overlay(name), the(overlay(name), "Deployment", server)["spec"]["template"])
-        assert env.keys() <= known_names.settings() | known_names.PENDING | known_names.UPSTREAM | own
+        assert (
+            env.keys() <= known_names.settings() | known_names.PENDING | known_names.UPSTREAM | known_names.TRACES | own
+        )
         assert "ANDON_REDIS_URL" in env
         # The values are ones that a start takes; what comes from a secret is not known here.
         known = {variable: value for variable, value in env.items() if isinstance(value, str)}

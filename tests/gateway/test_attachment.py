@@ -7,6 +7,7 @@ import pytest
 from andon.errors import StoreUnavailable
 from andon.frames import Batch
 from andon.ids import ResponseId
+from andon.replies import NOBODYS
 from andon.response import Status
 from andon.settings import Settings
 from andon.store import Store
@@ -74,6 +75,7 @@ class Desk:
             stream_id=None,
             is_created_here=False,
             abandon_s=0,
+            whose=NOBODYS,
             store=store,
             outbox=self.outbox,
             spawn=self._spawn,

@@ -121,7 +121,9 @@ class Stack:
 
     def environment(self, **env: str) -> dict[str, str]:
         """Return the whole environment of a gateway or worker of this stack; nothing of the caller's own settings."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANDON_", "OPENAI_"))}
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("ANDON_", "OPENAI_", "OTEL_"))
+        }
         return {
             **kept,
             "ANDON_REDIS_URL": self.servers.url,

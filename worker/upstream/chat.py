@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from andon.pieces import Cause, Failure, Finish, Piece
+from andon.tracing import Attribute, here
 from worker.upstream.chat_output import CallItem, ContentItem, ItemStatus, PartKind
 from worker.upstream.failures import complaint_failure, cut_failure, failed, garbage_failure
 from worker.upstream.sse import SseEvent
@@ -56,6 +57,7 @@ class _Choice(msgspec.Struct, gc=False):
 
 
 class _Chunk(msgspec.Struct, gc=False):
+    id: Any = None
     choices: list[_Choice] | None = None
     usage: Any = None
     error: Any = None
@@ -92,6 +94,7 @@ class ChatTranslator:
         self._last_call: int | None = None  # the index of the fragment that came last
         self._finish_reason: str | None = None
         self._usage: Any = None  # the latest seen, as the upstream has it: mapped only when asked for
+        self._is_named = False  # the call's span was told what the provider calls this response
         self._response: dict[str, Any] = {}  # what the chunks say of the response: model, service_tier
 
     @property
@@ -137,6 +140,9 @@ class ChatTranslator:
             return self._fail(failure)
         if chunk.usage is not None:
             self._usage = chunk.usage
+        if not self._is_named and isinstance(chunk.id, str):
+            self._is_named = True
+            here().set({Attribute.GEN_AI_RESPONSE_ID: chunk.id})
         if chunk.model:
             self._response["model"] = chunk.model
         if chunk.service_tier:

@@ -26,6 +26,7 @@ import httpx2
 import msgspec
 import openai
 
+from andon.tracing import outgoing
 from worker.upstream.errors import UpstreamError, UpstreamMisconfiguredError
 from worker.upstream.failures import garbage_failure
 from worker.upstream.redact import Redact, redactor
@@ -85,6 +86,12 @@ class UpstreamClient:
         self._sdk = _make_sdk(self._http, timeout, base_url, api_key)
         self._redact = redactor([self._sdk.api_key])
         self._tasks: set[asyncio.Task[Any]] = set()  # requests being opened, streams being closed
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Return the host and port of the model server."""
+        url = self._sdk.base_url
+        return url.host, url.port or (443 if url.scheme == "https" else 80)
 
     @property
     def redact(self) -> Redact:
@@ -196,8 +203,8 @@ _NO_KEY = (
 
 
 def _options() -> Any:
-    """Return the SDK's request options, made anew: it changes them."""
-    return {"headers": dict(_HEADERS)}
+    """Return the SDK's request options, made anew: it changes them. They carry the trace of the run that asks."""
+    return {"headers": {**_HEADERS, **outgoing()}}
 
 
 async def _read_error_body(response: httpx2.Response) -> bytes:

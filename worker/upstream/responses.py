@@ -8,11 +8,13 @@ Liberal with events it does not know (they pass through), strict with what a cli
 event of the wrong shape, an event whose item was never added.
 """
 
+import contextlib
 from typing import Any, Literal
 
 import msgspec
 
 from andon.pieces import Cause, Delta, Event, Failure, Finish, Piece
+from andon.tracing import Attribute, here
 from worker.upstream.failures import complaint_failure, cut_failure, failed
 from worker.upstream.positions import Positions, UnknownItemError, index_or_none
 from worker.upstream.sse import SseEvent
@@ -101,7 +103,16 @@ class _Head(msgspec.Struct, gc=False):
     logprobs: Any = None
 
 
+class _Named(msgspec.Struct, gc=False):
+    id: str | None = None
+
+
+class _Opening(msgspec.Struct, gc=False):
+    response: _Named
+
+
 _decode_head = msgspec.json.Decoder(_Head).decode
+_decode_opening = msgspec.json.Decoder(_Opening).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
@@ -161,8 +172,15 @@ class ResponsesTranslator:
             index = head.content_index if name == "content_index" else head.summary_index
             return [Delta(kind, item_id, output_index, (name, self._positions.part(output_index, name, index)), text)]
         if kind in _OPENING:
+            self._tell_opening(event)
             return []
         return self._translate_slowly(event)
+
+    @staticmethod
+    def _tell_opening(event: SseEvent) -> None:
+        """Tell the call's span what its provider calls this response: it is asked for by that name."""
+        with contextlib.suppress(msgspec.DecodeError):  # a server that says it otherwise, or not at all
+            here().set({Attribute.GEN_AI_RESPONSE_ID: _decode_opening(event.data).response.id})
 
     def _translate_slowly(self, event: SseEvent) -> list[Piece]:
         if event.data.strip() == _DONE:

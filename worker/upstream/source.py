@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, Literal, Protocol, Self
 
 from andon.pieces import Cause, Finish, Piece
+from andon.tracing import Attribute, Attributes, here
 from worker.upstream import chat_request, responses
 from worker.upstream.chat import ChatTranslator
 from worker.upstream.chat_request import LimitField
@@ -167,11 +168,20 @@ class OpenAISource:
         # Whether a chat is asked for its usage in every chunk: an extension of vLLM's, which others may refuse.
         self._running_usage = running_usage
         self._context = TranslatorContext(redact=client.redact)
+        # What the span of each call says of the server.
+        self._told: Attributes = {
+            # By the API that it speaks; who is behind a compatible server is not known.
+            Attribute.GEN_AI_PROVIDER: "openai",
+            Attribute.SERVER_ADDRESS: client.address[0],
+            Attribute.SERVER_PORT: client.address[1],
+            Attribute.OPENAI_API: "chat_completions" if api == "chat" else "responses",
+        }
 
     @asynccontextmanager
     async def open(self, body: dict[str, Any]) -> AsyncIterator[HttpPieceStream]:
         """Ask for a response. See `Source`; raises UnsupportedParameterError for what a chat can't be asked."""
         path, request = self._request(body)
+        here().set(self._told)
         async with self._client.stream(path, request) as stream:
             pieces = HttpPieceStream(stream, self._translator())
             await pieces.begin()

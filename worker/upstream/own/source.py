@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 
 import structlog
 
+from andon.tracing import Attribute, here
 from andon.turns import as_items
 from worker.upstream.own.function import OwnFunction
 from worker.upstream.own.stream import OwnStream
@@ -66,6 +67,7 @@ class OwnSource:
         What fails is a Finish, also before the first event: a function may have acted before it says something, so it
         is not for us to run it again.
         """
+        here().set({Attribute.GEN_AI_PROVIDER: self._function.name})
         stream = OwnStream(self._function, _request(body), gap_s=self._gap_s, on_left_behind=self._leave_behind)
         try:
             yield stream
