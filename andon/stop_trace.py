@@ -10,6 +10,7 @@ from andon import tracing
 from andon.audit import Asker
 from andon.logs import about
 from andon.replies import StopOutcome, StopReceipt
+from andon.telemetry import StopPath
 from andon.tracing import Attribute, Kind, SpanName, trace_fields
 
 _log = structlog.get_logger(__name__)
@@ -33,6 +34,7 @@ def trace_stop(receipt: StopReceipt, asker: Asker, *, began_at: float) -> None:
             Attribute.STOP_RECORDED: receipt.recorded,
             # Where nobody had claimed it, the stop itself ended it.
             Attribute.STOP_SETTLED: receipt.settled,
+            Attribute.STOP_PATH: None if receipt.settled is None else StopPath.UNCLAIMED,
         },
         links=[asker.trace],
         began_at=began_at,

@@ -36,8 +36,8 @@ from worker.ending import ending_of, usage_of
 from worker.logbook import FIRST_OUTPUT_NUMBER, Logbook
 from worker.output_cap import OutputCap
 from worker.pump import Pump
-from worker.telling import tell_stop
 from worker.run_trace import RunTrace
+from worker.telling import tell_stop
 from worker.upstream.source import Source
 from worker.verdict import Abandoned, Drained, Failed, Finished, Loss, Stopped, Verdict
 

@@ -62,7 +62,7 @@ async def test_a_collector_that_is_away_holds_up_neither_a_stop_nor_an_end(
     """A stop is settled as ever, the processes end in time with exit code 0, and what is lost is told as a warning."""
     async with own_stack(gateways=0, workers=0) as stack:
         # The exporter's own time-out is longer than any process may take to end.
-        gateway = await stack.start_gateway(**otel(silent), OTEL_EXPORTER_OTLP_TIMEOUT="120")
+        gateway = await stack.start_gateway(port=0, **otel(silent), OTEL_EXPORTER_OTLP_TIMEOUT="120")
         worker = await stack.start_worker(**otel(closed), OTEL_EXPORTER_OTLP_TIMEOUT="120")
         prompt = Prompt(tokens=2000, rate=100)
         async with stack.connect(0) as client:

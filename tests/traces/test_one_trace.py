@@ -123,6 +123,7 @@ async def test_a_stop_on_another_replica_is_a_span_of_the_same_trace(traced: Tra
     assert stop.attributes["andon.stop.by"] == "anonymous"
     assert stop.attributes["andon.stop.recorded_at"] == obey.attributes["andon.stop.recorded_at"] == recorded
     assert obey.attributes["andon.stop.upstream_closed_at"] == closed
+    assert obey.attributes["andon.stop.path"] in {"hint", "append"}
     assert obey.attributes["andon.stop.recorded_to_closed_s"] == closed - recorded
     assert run.attributes["andon.response.status"] == "cancelled"
     assert call.attributes["gen_ai.usage.output_tokens"] == stopped["usage"]["output_tokens"]
