@@ -85,6 +85,10 @@ class Client:
         fields = {"response_id": response_id, "stream_id": stream_id, "reason": reason, "event_id": event_id}
         await self._send("response.cancel", fields)
 
+    async def ping(self, event_id: str) -> None:
+        """Ask for a `pong` of this event id."""
+        await self._send("ping", {"event_id": event_id})
+
     def __aiter__(self) -> Self:
         """Iterate over the events that are still to come."""
         return self

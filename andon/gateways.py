@@ -15,7 +15,7 @@ from andon.frames import encode
 from andon.ids import GatewayId
 
 ANNOUNCE_EVERY_S: Final = 2.0
-_TTL_MS: Final = 10_000
+TTL_MS: Final = 10_000
 _INDEX_TTL_MS: Final = 86400 * 1000
 
 
@@ -42,7 +42,7 @@ class Gateways:
         replies = [
             self._database.call("ZADD", keys.GATEWAYS, int(time.time()), about.id),
             self._database.call("PEXPIRE", keys.GATEWAYS, _INDEX_TTL_MS),
-            self._database.call("SET", keys.gateway(about.id), encode(about), "PX", _TTL_MS),
+            self._database.call("SET", keys.gateway(about.id), encode(about), "PX", TTL_MS),
         ]
         for reply in replies:
             await reply

@@ -19,6 +19,8 @@ from andon.command.demo import EXAMPLES as DEMO_EXAMPLES
 from andon.command.demo import demo
 from andon.command.dev import EXAMPLES as DEV_EXAMPLES
 from andon.command.dev import dev
+from andon.command.doctor import EXAMPLES as DOCTOR_EXAMPLES
+from andon.command.doctor import doctor
 from andon.command.gateway import EXAMPLES as GATEWAY_EXAMPLES
 from andon.command.gateway import gateway
 from andon.command.health import EXAMPLES as HEALTH_EXAMPLES
@@ -55,6 +57,7 @@ app.command("worker", epilog=WORKER_EXAMPLES)(worker)
 app.command("key", epilog=KEY_EXAMPLES)(key)
 app.command("sim", epilog=SIM_EXAMPLES)(sim)
 app.command("health", epilog=HEALTH_EXAMPLES)(health)
+app.command("doctor", epilog=DOCTOR_EXAMPLES)(doctor)
 
 
 def _print_version(asked: bool) -> None:

@@ -1,0 +1,17 @@
+"""Check: one thing that the doctor looks at."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from andon.doctor.finding import Finding
+from andon.doctor.site import Site
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """A look, its name, and what it asks. `needs`: checks that must not have failed before it makes sense."""
+
+    name: str
+    asks: str
+    look: Callable[[Site], Awaitable[list[Finding]]]
+    needs: tuple[str, ...] = ("reach",)
