@@ -2,9 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 from andon.doctor.finding import Finding
 from andon.doctor.site import Site
+
+# What must be well before the contract's own connection is of any use.
+DATABASE: Final = ("reach", "version", "topology", "permissions", "replicas", "scripts")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ the bug of one hides no other; at the end nothing of it is left open.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -14,7 +14,7 @@ import structlog
 from redis.exceptions import ResponseError
 
 from andon.database import Database
-from andon.doctor.check import Check
+from andon.doctor.check import DATABASE, Check
 from andon.doctor.checks import (
     backlog,
     buffers,
@@ -46,7 +46,8 @@ from andon.settings import Settings
 _log = structlog.get_logger(__name__)
 
 REACH: Final = "reach"
-CHECKS: Final[tuple[Check, ...]] = (
+# Of each server by itself.
+OF_SERVERS: Final[tuple[Check, ...]] = (
     version.CHECK,
     topology.CHECK,
     permissions.CHECK,
@@ -60,6 +61,9 @@ CHECKS: Final[tuple[Check, ...]] = (
     channels.CHECK,
     scripts.CHECK,
     latency.CHECK,
+)
+# Of what all of them are together, by the contract's own connection.
+OF_ALL: Final[tuple[Check, ...]] = (
     clocks.CHECK,
     workers.CHECK,
     backlog.CHECK,
@@ -68,11 +72,10 @@ CHECKS: Final[tuple[Check, ...]] = (
     streaming.CHECK,
     synthetic_stop.CHECK,
 )
+CHECKS: Final = (*OF_SERVERS, *OF_ALL)
 # A check waits a few times for its patience; the synthetic stop waits for a model.
 _PATIENCES: Final = 6
 _MODEL_S: Final = 90.0
-# Checks that need no Redis.
-_ALONE: Final = frozenset({"upstream", "gateways"})
 
 Told = Callable[[Finding], None]
 
@@ -93,10 +96,20 @@ class _Examination:
         self._failed: set[str] = set()
 
     async def go(self) -> None:
-        settings = self._read_settings()
-        async with _site(self._order, settings) as (site, findings):
-            self._take(REACH, findings)
-            for check in CHECKS:
+        settings, patience_s = self._read_settings(), self._order.patience_s
+        database = Database(settings.redis_url, timeout_s=max(patience_s, settings.command_timeout_s))
+        async with contextlib.AsyncExitStack() as stack:
+            found = await stack.enter_async_context(survey(settings, patience_s=patience_s))
+            self._take(REACH, found.findings)
+            site = Site(order=self._order, settings=settings, survey=found, database=database)
+            for check in OF_SERVERS:
+                self._take(check.name, await self._made(check, site))
+            # Only now: it would try again and again what is known to fail.
+            if not self._failed.intersection(DATABASE):
+                await stack.enter_async_context(database.open())
+                with contextlib.suppress(StartError):  # the checks that come say it in their own words
+                    await database.wait_connected(patience_s)
+            for check in OF_ALL:
                 self._take(check.name, await self._made(check, site))
 
     def _read_settings(self) -> Settings:
@@ -132,20 +145,3 @@ class _Examination:
             _log.exception("doctor.broken", check=check.name)
             told = f"the check itself broke ({type(error).__name__}): our bug"
             return [Finding(verdict=Verdict.BROKEN, found=told, remedy="report it, with the lines above")]
-
-
-@contextlib.asynccontextmanager
-async def _site(order: Order, settings: Settings) -> AsyncIterator[tuple[Site, list[Finding]]]:
-    """Find the servers, and open the contract's own connection where there is one to be had."""
-    async with contextlib.AsyncExitStack() as stack:
-        found = await stack.enter_async_context(survey(settings, patience_s=order.patience_s))
-        findings = list(found.findings)
-        database = Database(settings.redis_url, timeout_s=max(order.patience_s, settings.command_timeout_s))
-        if worst(findings) is not Verdict.FAIL:
-            await stack.enter_async_context(database.open())
-            try:
-                await database.wait_connected(order.patience_s)
-            except StartError as error:
-                # What is the matter is for the checks that come; without one, this is it.
-                _log.info("doctor.not_connected", error=str(error))
-        yield Site(order=order, settings=settings, survey=found, database=database), findings

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from andon.connection import OpenConnection
@@ -52,7 +53,7 @@ class Line:
         except TimeoutError as error:
             await self._connection.disconnect(nowait=True)
             raise NoAnswer(f"no answer within {self._patience_s:g} s") from error
-        except (OSError, asyncio.IncompleteReadError) as error:
+        except (OSError, asyncio.IncompleteReadError, RedisConnectionError) as error:
             raise NoAnswer(f"the connection broke: {error}") from error
 
 

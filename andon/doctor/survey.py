@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from andon.address import Address, Node, Topology, parse_address, without_password
 from andon.connection import OpenConnection
 from andon.database import connection_maker
-from andon.doctor.finding import Finding, fail, ok, warn
+from andon.doctor.finding import Finding, Verdict, fail, ok, warn, worst
 from andon.doctor.line import Line, open_line
 from andon.doctor.server import Server
 from andon.doctor.unreachable import unreachable
@@ -45,7 +45,7 @@ async def survey(settings: Settings, *, patience_s: float) -> AsyncIterator[Surv
     async with contextlib.AsyncExitStack() as stack:
         surveyor = _Surveyor(made, stack, patience_s)
         await surveyor.go()
-        if not any(finding.verdict != "ok" for finding in made.findings):
+        if not made.findings:
             count = f"{len(made.servers)} servers" if len(made.servers) > 1 else "it"
             made.findings.append(ok(f"{without_password(settings.redis_url)}: {count} can be reached"))
         yield made
@@ -70,11 +70,14 @@ class _Surveyor:
     async def _open(self, name: str, url: str, *, needed: bool) -> tuple[Line, OpenConnection] | None:
         opener = connection_maker(url, timeout_s=self._patience_s)
         try:
-            return await self._stack.enter_async_context(open_line(opener, patience_s=self._patience_s)), opener
+            line = await self._stack.enter_async_context(open_line(opener, patience_s=self._patience_s))
+            with contextlib.suppress(ResponseError):  # forbidden it may be; it is an answer
+                await line.ask("PING")
         except (RedisError, OSError) as error:
             finding = unreachable(error, where=name, setting=_SETTING)
             self._made.findings.append(finding if needed else warn(finding.found, finding.remedy or ""))
             return None
+        return line, opener
 
     async def _add(self, name: str, url: str, *, is_replica: bool, slot: int | None = None) -> None:
         opened = await self._open(name, url, needed=not is_replica)
@@ -118,21 +121,19 @@ class _Surveyor:
 
     async def _ask_nodes(self) -> None:
         rows: list[Any] | None = None
+        asked = self._address.nodes[0]
         for node in self._address.nodes:
             opened = await self._open(_shown(node), self._address.url_of(node), needed=False)
             if opened is None or rows is not None:
                 continue
             try:
-                rows = await opened[0].ask("CLUSTER", "SLOTS")
+                rows, asked = await opened[0].ask("CLUSTER", "SLOTS"), node
             except (RedisError, OSError) as error:
                 self._made.findings.append(_not_asked(error, _shown(node)))
-                if "cluster support disabled" in str(error):
-                    return
         if rows is None:
-            if not self._made.findings:
-                self._made.findings.append(fail("no node of the cluster answers", f"mend the nodes in {_SETTING}"))
+            if worst(self._made.findings) is not Verdict.FAIL:
+                self._made.findings.append(fail("no node tells where the slots are", f"mend the nodes in {_SETTING}"))
             return
-        asked = self._address.nodes[0]
         masters = {_of_row(row[2], asked): int(row[0]) for row in rows}
         replicas = {_of_row(each, asked) for row in rows for each in row[3:]} - set(masters)
         for master, slot in masters.items():

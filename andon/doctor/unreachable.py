@@ -57,5 +57,6 @@ def _of_the_network(text: str, where: str, setting: str) -> Finding:
     if "name or service not known" in lower or "name resolution" in lower:
         return fail(f"{where} is a name that is not known here", f"mend the host in {setting}, or the DNS of this pod")
     if "no answer within" in lower or "timeout" in lower or "timed out" in lower:
-        return fail(f"{where} does not answer", f"look at firewalls and network policies, or mend {setting}")
+        tls = "; a server without TLS is silent, too" if where.startswith("rediss") else ""
+        return fail(f"{where} does not answer", f"look at firewalls and network policies, or mend {setting}{tls}")
     return fail(f"{where} hangs up on us", f"look at its log; it may want TLS ({setting}), or be full")

@@ -3,7 +3,7 @@
 from typing import Final
 
 from andon import keys
-from andon.doctor.check import Check
+from andon.doctor.check import DATABASE, Check
 from andon.doctor.finding import Finding, fail, ok, warn
 from andon.doctor.site import Site
 from andon.errors import StoreUnavailable
@@ -30,4 +30,6 @@ async def _look(site: Site) -> list[Finding]:
     return [warn(told, remedy) if age_s > _NOTABLE_S else ok(told)]
 
 
-CHECK: Final = Check(name="queue", asks="How old is the oldest job that waits for a worker?", look=_look)
+CHECK: Final = Check(
+    name="queue", asks="How old is the oldest job that waits for a worker?", look=_look, needs=DATABASE
+)

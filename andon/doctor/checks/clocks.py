@@ -10,11 +10,10 @@ from typing import Final
 import msgspec
 
 from andon import keys
-from andon.doctor.check import Check
+from andon.doctor.check import DATABASE, Check
 from andon.doctor.finding import Finding, fail, ok, warn
 from andon.doctor.server import Server
 from andon.doctor.site import Site
-from andon.errors import StoreUnavailable
 from andon.gateways import TTL_MS, AboutGateway
 from andon.ids import GatewayId
 
@@ -70,11 +69,9 @@ async def _look_at_gateways(site: Site) -> list[Finding]:
 
 
 async def _look(site: Site) -> list[Finding]:
-    found = await site.each(_judge, of=site.survey.masters)
-    try:
-        return [*found, *await _look_at_gateways(site)]
-    except StoreUnavailable as error:
-        return [*found, fail(f"the gateways' clocks could not be read: {error}", "look at Redis' load")]
+    return [*await site.each(_judge, of=site.survey.masters), *await _look_at_gateways(site)]
 
 
-CHECK: Final = Check(name="clocks", asks="Do this machine's clock, the gateways' and Redis' agree?", look=_look)
+CHECK: Final = Check(
+    name="clocks", asks="Do this machine's clock, the gateways' and Redis' agree?", look=_look, needs=DATABASE
+)

@@ -77,10 +77,10 @@ class _Judge:
 
 
 def _script_refused(error: ResponseError) -> Finding:
-    told = str(error)
+    told = str(error).lower()
     if "acl_check_cmd" in told:
         return skipped("the server cannot be asked what a user may do (too old)")
-    if "no permissions" in told or "NOPERM" in told:
+    if "no permissions" in told or "noperm" in told:
         return fail(
             "this user may run no scripts on keys andon:*", "ACL SETUSER ... +eval +evalsha +script|load ~andon:*"
         )

@@ -42,5 +42,5 @@ CHECK: Final = Check(
     name="scripts",
     asks="Can all Lua scripts be loaded and run, with their flags?",
     look=_look,
-    needs=("reach", "topology"),
+    needs=("reach", "topology", "permissions", "replicas"),
 )

@@ -7,13 +7,12 @@ for more would wait for ever, and how fast a model is does not matter. No model 
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Final
 
 import httpx2
 
 from andon.doctor.caller import principal_of
-from andon.doctor.check import Check
+from andon.doctor.check import DATABASE, Check
 from andon.doctor.finding import Finding, fail, ok, skipped
 from andon.doctor.gateway import GatewayAddress, gateway_at
 from andon.doctor.rehearsal import Rehearsal, Unlisted, rehearsal
@@ -69,20 +68,14 @@ async def _follow(gateway: GatewayAddress, played: Rehearsal, patience_s: float)
 
 
 async def _read(gateway: GatewayAddress, reply: httpx2.Response, played: Rehearsal, patience_s: float) -> Finding:
-    async with aclosing(_lines(reply)) as lines:
-        async with asyncio.timeout(patience_s):
-            await _until(lines, _OPENED)
-        said_at = time.monotonic()
-        await played.say(_WORD)
-        async with asyncio.timeout(patience_s):
-            await _until(lines, f'"delta":"{_WORD}"')
+    lines = reply.aiter_lines()  # held: an iterator that nobody holds closes the connection
+    async with asyncio.timeout(patience_s):
+        await _until(lines, _OPENED)
+    said_at = time.monotonic()
+    await played.say(_WORD)
+    async with asyncio.timeout(patience_s):
+        await _until(lines, f'"delta":"{_WORD}"')
     return ok(f"{gateway.shown}: a word comes {(time.monotonic() - said_at) * 1000:.0f} ms after it was said")
-
-
-async def _lines(reply: httpx2.Response) -> AsyncIterator[str]:
-    async with aclosing(reply.aiter_lines()) as lines:
-        async for line in lines:
-            yield line
 
 
 async def _until(lines: AsyncIterator[str], word: str) -> None:
@@ -105,5 +98,5 @@ CHECK: Final = Check(
     name="streaming",
     asks="Do events get through proxies one by one? (No model is asked.)",
     look=_look,
-    needs=("reach", "topology", "permissions", "gateways"),
+    needs=(*DATABASE, "gateways"),
 )

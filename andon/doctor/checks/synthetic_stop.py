@@ -14,7 +14,7 @@ from andon.command.failure import CommandFailed
 from andon.command.stopping import stop_over
 from andon.doctor import names
 from andon.doctor.caller import principal_of
-from andon.doctor.check import Check
+from andon.doctor.check import DATABASE, Check
 from andon.doctor.finding import Finding, fail, ok, skipped, warn
 from andon.doctor.gateway import gateway_at
 from andon.doctor.site import Site
@@ -221,5 +221,5 @@ CHECK: Final = Check(
     name="stop",
     asks="A real response, stopped through another gateway: is its upstream closed, and how soon? (Some tokens.)",
     look=_look,
-    needs=("reach", "topology", "permissions", "scripts", "workers", "gateways"),
+    needs=(*DATABASE, "workers", "gateways"),
 )

@@ -8,7 +8,7 @@ from typing import Final
 from redis.exceptions import ResponseError
 
 from andon import keys
-from andon.doctor.check import Check
+from andon.doctor.check import DATABASE, Check
 from andon.doctor.finding import Finding, fail, ok, warn
 from andon.doctor.line import NoAnswer
 from andon.doctor.site import Site
@@ -98,5 +98,8 @@ async def _of_the_deaf(site: Site, live: list[Standing]) -> list[Finding]:
 
 
 CHECK: Final = Check(
-    name="workers", asks="Does a worker live, hear stops, have room, and hold the same lease?", look=_look
+    name="workers",
+    asks="Does a worker live, hear stops, have room, and hold the same lease?",
+    look=_look,
+    needs=DATABASE,
 )
