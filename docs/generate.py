@@ -8,6 +8,7 @@ from pathlib import Path
 
 from andon import keys, pieces
 from andon.closecodes import CLOSE_CODES
+from andon.doctor.examination import table as doctor_checks
 from andon.settings import Settings
 from gateway.app import Gateway, create_app
 
@@ -59,6 +60,12 @@ def _keys() -> str:
     return "\n".join(line for line in lines if line.startswith("|"))
 
 
+def _checks() -> str:
+    rows = ["| check | what it asks |", "|---|---|"]
+    rows += [f"| {name} | {asks} |" for name, asks in doctor_checks()]
+    return "\n".join(rows)
+
+
 _PAGE = """\
 # Reference
 
@@ -81,6 +88,13 @@ one. A worker also reads `OPENAI_BASE_URL` and `OPENAI_API_KEY`, as the OpenAI S
 
 {causes}
 
+## Checks of `andon doctor`
+
+In the order in which they are made; one that needs another which failed is skipped, and says so
+([operating.md](operating.md#the-doctor)).
+
+{checks}
+
 ## Keys and channels in Redis
 
 T is a session's tag, R a response id, W a worker id, G a gateway id, B a broadcast id.
@@ -91,7 +105,9 @@ T is a session's tag, R a response id, W a worker id, G a gateway id, B a broadc
 
 def render() -> dict[str, bytes]:
     """Render each file that is written here."""
-    page = _PAGE.format(settings=_settings(), close_codes=_close_codes(), causes=_causes(), keys=_keys())
+    page = _PAGE.format(
+        settings=_settings(), close_codes=_close_codes(), causes=_causes(), checks=_checks(), keys=_keys()
+    )
     # Not opened: the routes are asked what they are, and Redis is not.
     contract = create_app(Gateway(Settings())).state.contract
     return {

@@ -15,7 +15,7 @@ andon doctor                                    [dim]beside a gateway or a worke
 
 andon doctor --gateway http://a:21100 --gateway http://b:21100   [dim]and a real stop, from one through the other[/dim]
 
-docker compose run --rm worker-1 doctor --gateway http://nginx:8080
+docker compose run --rm gateway-1 doctor --gateway http://nginx:8080
 
 kubectl -n andon exec deploy/andon-worker -- /opt/andon/bin/andon doctor --json
 

@@ -77,7 +77,15 @@ CHECKS: Final = (*OF_SERVERS, *OF_ALL)
 _PATIENCES: Final = 6
 _MODEL_S: Final = 90.0
 
+# Made before there is anything to make the others on.
+_REACH_ASKS: Final = "Can Redis be reached: address, TLS, password; every node, and every sentinel?"
+
 Told = Callable[[Finding], None]
+
+
+def table() -> list[tuple[str, str]]:
+    """Return name and question of every check, in order."""
+    return [(environment.NAME, environment.ASKS), (REACH, _REACH_ASKS), *((each.name, each.asks) for each in CHECKS)]
 
 
 async def examine(order: Order, tell: Told) -> list[Finding]:

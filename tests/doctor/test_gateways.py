@@ -14,6 +14,7 @@ from tests.stack.stack import Stack
 
 # Nothing of these is a fault of the deployment: how quick a busy test machine is.
 OF_THE_MACHINE = {"latency"}
+pytestmark = pytest.mark.timeout(300)  # it may have to install nginx
 
 
 def keys_of(stack: Stack) -> set[str]:
