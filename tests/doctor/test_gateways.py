@@ -99,10 +99,9 @@ async def test_a_token_that_is_refused(well: Stack, tmp_path: Path) -> None:
     well.secrets.add(key)
     file = tmp_path / "keys.toml"
     file.write_text(written(KeyEntry(digest(key), "doctor")))
-    env = {"ANDON_AUTH": "keys", "ANDON_KEYS_FILE": str(file)}
-    gateway = await well.start_gateway(**env)
+    gateway = await well.start_gateway(ANDON_AUTH="keys", ANDON_KEYS_FILE=str(file))
     try:
-        environ = well.environment(**env)
+        environ = well.environment(ANDON_AUTH="keys", ANDON_KEYS_FILE=str(file))
         refused = await examined(environ, gateway.http, token="andon_of-nobody")
         found = await examined(environ, gateway.http, token=key)
     finally:
