@@ -41,7 +41,11 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def andon(
-    *words: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, may_show_a_key: bool = False
+    *words: str,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    may_show_a_key: bool = False,
+    within_s: float = WAIT_S,
 ) -> Done:
     """Run a command to its end."""
     run = subprocess.run(
@@ -50,7 +54,7 @@ def andon(
         text=True,
         env=environment(**(env or {})),
         cwd=cwd,
-        timeout=WAIT_S,
+        timeout=within_s,
         check=False,
     )
     done = Done(run.returncode, run.stdout, run.stderr)

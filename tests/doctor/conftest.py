@@ -12,7 +12,7 @@ from tests.stack.topologies import servers_of
 
 
 @pytest.fixture
-def valkey() -> Iterator[Callable[..., EmbeddedValkey]]:
+def redis() -> Iterator[Callable[..., EmbeddedValkey]]:
     """Start servers of the test's own, with these directives (`_` for `-`)."""
     started: list[EmbeddedValkey] = []
 

@@ -13,6 +13,8 @@ from tests.stack.ports import free_port
 from tests.stack.sentinel_trio import SERVICE, Sentinel
 from tests.stack.servers import client_of, until
 
+pytestmark = pytest.mark.timeout(300)  # several looks each, on a machine that may be starved
+
 Start = Callable[..., EmbeddedValkey]
 # Only these can be wrong where there is a Redis and nothing else, and it keeps nothing on disk.
 ALONE = {"persistence", "workers"}
@@ -22,15 +24,15 @@ def socket_of(server: EmbeddedValkey) -> Path:
     return Path(server.url.removeprefix("unix://"))
 
 
-async def test_a_redis_that_is_well_has_nothing_to_mend(valkey: Start, tmp_path: Path) -> None:
+async def test_a_redis_that_is_well_has_nothing_to_mend(redis: Start, tmp_path: Path) -> None:
     """No false alarm: without workers only their absence is told."""
-    found = await examined({"ANDON_REDIS_URL": valkey(appendonly=tmp_path / "aof").url})
+    found = await examined({"ANDON_REDIS_URL": redis(appendonly=tmp_path / "aof").url})
     assert {finding.check for finding in found.to_mend()} - {"latency"} == {"workers"}
 
 
-async def test_nothing_is_left_behind(valkey: Start) -> None:
+async def test_nothing_is_left_behind(redis: Start) -> None:
     """Not one key."""
-    server = valkey()
+    server = redis()
     await examined({"ANDON_REDIS_URL": server.url})
     with client_of(server) as client:
         assert client.keys("*") == []
@@ -57,10 +59,10 @@ async def test_nothing_is_left_behind(valkey: Start) -> None:
     ids=lambda value: None if isinstance(value, dict) else value.replace("|", " or ") if len(value) < 20 else "",
 )
 async def test_a_directive_that_will_not_do(
-    valkey: Start, config: dict[str, str], check: str, verdict: str, words: str
+    redis: Start, config: dict[str, str], check: str, verdict: str, words: str
 ) -> None:
     """Found by name, with its remedy; nothing else is accused but what follows from it."""
-    server = valkey(is_tcp="cluster_enabled" in config, **config)
+    server = redis(is_tcp="cluster_enabled" in config, **config)
     if "maxmemory" in config:
         with client_of(server) as client:
             used = int(client.info("memory")["used_memory"])
@@ -74,24 +76,24 @@ async def test_a_directive_that_will_not_do(
     assert failed <= {check, *ALONE}
 
 
-async def test_a_server_that_is_too_old(valkey: Start) -> None:
+async def test_a_server_that_is_too_old(redis: Start) -> None:
     """It would fail later, in words that nobody understands."""
-    async with middleman(socket_of(valkey()), as_old) as url:
+    async with middleman(socket_of(redis()), as_old) as url:
         found = await examined({"ANDON_REDIS_URL": url})
     assert "upgrade to redis 7.0" in found.bad("version")
 
 
-async def test_a_clock_that_is_wrong(valkey: Start) -> None:
+async def test_a_clock_that_is_wrong(redis: Start) -> None:
     """By how much, and which way."""
-    async with middleman(socket_of(valkey()), with_a_clock_ahead_by(7)) as url:
+    async with middleman(socket_of(redis()), with_a_clock_ahead_by(7)) as url:
         told = (await examined({"ANDON_REDIS_URL": url})).bad("clocks")
     assert "ahead of ours" in told
     assert "ntp" in told
 
 
-async def test_messages_that_do_not_come(valkey: Start) -> None:
+async def test_messages_that_do_not_come(redis: Start) -> None:
     """Subscriptions are confirmed, and then it is silent: both kinds are told of."""
-    async with middleman(socket_of(valkey()), without_messages) as url:
+    async with middleman(socket_of(redis()), without_messages) as url:
         found = await examined({"ANDON_REDIS_URL": url}, patience_s=1.0)
     told = [f"{finding.found} {finding.remedy}" for finding in found.of("pub/sub") if finding.verdict is Verdict.FAIL]
     assert len(told) == 2
@@ -99,9 +101,9 @@ async def test_messages_that_do_not_come(valkey: Start) -> None:
     assert all("proxies without pub/sub" in each for each in told)
 
 
-async def test_a_wrong_password(valkey: Start) -> None:
+async def test_a_wrong_password(redis: Start) -> None:
     """It is told apart from all else that keeps a connection from being made, and not shown."""
-    server = valkey()
+    server = redis()
     with client_of(server) as client:
         client.config_set("requirepass", "right-one")
     wrong = server.url.replace("unix://", "unix://:wrong-one@")
@@ -123,9 +125,9 @@ async def test_a_wrong_password(valkey: Start) -> None:
     ],
     ids=["channels", "commands", "keys", "scripts"],
 )
-async def test_a_user_who_may_too_little(valkey: Start, rules: str, words: str) -> None:
+async def test_a_user_who_may_too_little(redis: Start, rules: str, words: str) -> None:
     """What is missing is named in the words of ACL SETUSER."""
-    server = valkey()
+    server = redis()
     with client_of(server) as client:
         client.execute_command("ACL", "SETUSER", "app", "on", ">secret-of-app", *rules.split())
     url = server.url.replace("unix://", "unix://app:secret-of-app@")
@@ -134,9 +136,9 @@ async def test_a_user_who_may_too_little(valkey: Start, rules: str, words: str) 
         assert word in told
 
 
-async def test_a_user_with_just_what_is_listed_may_all_that_is_needed(valkey: Start, tmp_path: Path) -> None:
+async def test_a_user_with_just_what_is_listed_may_all_that_is_needed(redis: Start, tmp_path: Path) -> None:
     """Without CONFIG and the like, which managed servers refuse: what cannot be seen is no fault."""
-    server = valkey(appendonly=tmp_path / "aof")
+    server = redis(appendonly=tmp_path / "aof")
     rules = "+@all -@admin -@dangerous +info ~andon:* &andon:*"
     with client_of(server) as client:
         client.execute_command("ACL", "SETUSER", "app", "on", ">secret-of-app", *rules.split())
@@ -165,16 +167,16 @@ async def test_nobody_there(url: str, words: str) -> None:
     assert [finding.check for finding in found if finding.verdict is Verdict.FAIL] == ["reach"]
 
 
-async def test_tls_where_there_is_none(valkey: Start) -> None:
+async def test_tls_where_there_is_none(redis: Start) -> None:
     """It is silence, and what it may mean is said."""
-    server = valkey(is_tcp=True)
+    server = redis(is_tcp=True)
     found = await examined({"ANDON_REDIS_URL": f"rediss://127.0.0.1:{server.port}/0"}, patience_s=1.0)
     assert "tls" in found.bad("reach")
 
 
-async def test_a_cluster_whose_slots_are_not_covered(valkey: Start) -> None:
+async def test_a_cluster_whose_slots_are_not_covered(redis: Start) -> None:
     """How many are missing."""
-    server = valkey(is_tcp=True, cluster_enabled="yes")
+    server = redis(is_tcp=True, cluster_enabled="yes")
     with client_of(server) as client:
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16382)
     found = await examined({"ANDON_REDIS_URL": f"redis+cluster://127.0.0.1:{server.port}"})
@@ -183,15 +185,15 @@ async def test_a_cluster_whose_slots_are_not_covered(valkey: Start) -> None:
     assert "addslotsrange" in told
 
 
-async def test_a_cluster_that_is_none(valkey: Start) -> None:
+async def test_a_cluster_that_is_none(redis: Start) -> None:
     """The URL is what is wrong."""
-    found = await examined({"ANDON_REDIS_URL": f"redis+cluster://127.0.0.1:{valkey(is_tcp=True).port}"})
+    found = await examined({"ANDON_REDIS_URL": f"redis+cluster://127.0.0.1:{redis(is_tcp=True).port}"})
     assert "no node of a cluster" in found.bad("reach")
 
 
-async def test_too_few_sentinels(valkey: Start) -> None:
+async def test_too_few_sentinels(redis: Start) -> None:
     """One of a quorum of two: nobody would take over. A name that no sentinel knows is another matter."""
-    sentinel = Sentinel(valkey(is_tcp=True).port or 0)
+    sentinel = Sentinel(redis(is_tcp=True).port or 0)
     try:
         until(lambda: sentinel.call("MASTER", SERVICE), "the sentinel answers")
         url = f"redis+sentinel://127.0.0.1:{sentinel.port}"

@@ -17,6 +17,8 @@ from andon.lease import About, Leases
 from tests.doctor.clinic import Findings, examined
 from tests.stack.servers import client_of
 
+pytestmark = pytest.mark.timeout(300)  # several looks each, on a machine that may be starved
+
 Start = Callable[..., EmbeddedValkey]
 ABOUT = About(host="there", pid=7, live=0, concurrency=10, draining=False)
 
@@ -47,23 +49,23 @@ def listening(server: EmbeddedValkey, *ids: WorkerId) -> contextlib.ExitStack:
     return stack
 
 
-async def test_no_worker(valkey: Start) -> None:
+async def test_no_worker(redis: Start) -> None:
     """Creates would wait for nobody."""
-    assert "start workers" in (await asked(valkey())).bad("workers")
+    assert "start workers" in (await asked(redis())).bad("workers")
 
 
-async def test_a_worker_that_hears_and_has_room_is_well(valkey: Start) -> None:
+async def test_a_worker_that_hears_and_has_room_is_well(redis: Start) -> None:
     """The same lease, its channel heard: nothing is told."""
-    server = valkey()
+    server = redis()
     async with leased(server, ABOUT) as ids:
         with listening(server, *ids):
             (finding,) = (await asked(server)).of("workers")
     assert (finding.verdict, finding.found) == (Verdict.OK, "1 live, 0 streams of 10")
 
 
-async def test_a_worker_that_is_deaf(valkey: Start) -> None:
+async def test_a_worker_that_is_deaf(redis: Start) -> None:
     """It holds a lease, and nobody listens on its channel; the one that hears is not accused."""
-    server = valkey()
+    server = redis()
     async with leased(server, ABOUT, ABOUT) as (well, deaf):
         with listening(server, well):
             told = (await asked(server)).bad("workers")
@@ -73,30 +75,30 @@ async def test_a_worker_that_is_deaf(valkey: Start) -> None:
 
 
 @pytest.mark.parametrize("lease_s", [20.0, 300.0])
-async def test_a_worker_with_another_lease(valkey: Start, lease_s: float) -> None:
+async def test_a_worker_with_another_lease(redis: Start, lease_s: float) -> None:
     """One that others would hold for dead too soon, or too late."""
-    server = valkey()
+    server = redis()
     async with leased(server, ABOUT, lease_s=lease_s) as ids:
         with listening(server, *ids):
             told = (await asked(server)).bad("workers", Verdict.WARN)
     assert "the same andon_lease_s everywhere" in told
 
 
-async def test_workers_without_room(valkey: Start) -> None:
+async def test_workers_without_room(redis: Start) -> None:
     """All full, or all on their way out."""
-    server = valkey()
+    server = redis()
     async with leased(server, About("there", 7, 10, 10, draining=False)) as ids:
         with listening(server, *ids):
             assert "all of them are full" in (await asked(server)).bad("workers", Verdict.WARN)
-    server = valkey()
+    server = redis()
     async with leased(server, About("there", 7, 1, 10, draining=True)) as ids:
         with listening(server, *ids):
             assert "all of them drain" in (await asked(server)).bad("workers")
 
 
-async def test_a_worker_that_died_with_its_streams(valkey: Start) -> None:
+async def test_a_worker_that_died_with_its_streams(redis: Start) -> None:
     """Its tombstone is told of, and where it was."""
-    server = valkey()
+    server = redis()
     async with leased(server, About("there", 7, 3, 10, draining=False)) as (worker_id,):
         database = Database(server.url, timeout_s=15.0)
         async with database.open():
@@ -108,9 +110,9 @@ async def test_a_worker_that_died_with_its_streams(valkey: Start) -> None:
 
 
 @pytest.mark.parametrize(("waits_s", "verdict"), [(30, Verdict.WARN), (280, Verdict.FAIL)])
-async def test_a_job_that_waits_for_long(valkey: Start, waits_s: int, verdict: Verdict) -> None:
+async def test_a_job_that_waits_for_long(redis: Start, waits_s: int, verdict: Verdict) -> None:
     """First it is slow; then it is about to fail."""
-    server = valkey()
+    server = redis()
     with client_of(server) as client:
         client.xadd(keys.QUEUE, {"job": "resp_x"}, id=f"{int((time.time() - waits_s) * 1000)}-0")
     told = (await asked(server)).bad("queue", verdict)
@@ -118,9 +120,9 @@ async def test_a_job_that_waits_for_long(valkey: Start, waits_s: int, verdict: V
     assert "add workers" in told
 
 
-async def test_a_gateway_whose_clock_is_wrong(valkey: Start) -> None:
+async def test_a_gateway_whose_clock_is_wrong(redis: Start) -> None:
     """Told by what it writes and when, so the doctor's own clock does not matter; one that is right is not accused."""
-    server = valkey()
+    server = redis()
     for host, ahead_s in (("right", 0), ("wrong", -30)):
         at = time.time()
         about = AboutGateway(
