@@ -41,25 +41,45 @@ class Spawned:
     of a task that failed; its siblings go on.
     """
 
+    __slots__ = ("_on_crash", "_on_over", "_tasks")
+
     def __init__(self, on_crash: Callable[[asyncio.Task[None], BaseException], None]) -> None:
         self._on_crash = on_crash
-        self._tasks: set[asyncio.Task[None]] = set()
+        # Those that run; None while none ever has: most owners are idle, and thousands share a process.
+        self._tasks: set[asyncio.Task[None]] | None = None
+        # Told when the last has ended, after `end`.
+        self._on_over: Callable[[], None] | None = None
 
     def __call__(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start a task."""
         task = asyncio.get_running_loop().create_task(coroutine)
+        if self._tasks is None:
+            self._tasks = set()
         self._tasks.add(task)
         task.add_done_callback(self._over)
         return task
 
     async def close(self) -> None:
         """Cancel all that run and wait for their ends."""
-        tasks = tuple(self._tasks)
+        tasks = tuple(self._tasks or ())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def end(self, on_over: Callable[[], None]) -> None:
+        """Cancel all that run; `on_over` is called when they have ended, at once if none runs."""
+        if not self._tasks:
+            on_over()
+            return
+        self._on_over = on_over
+        for task in tuple(self._tasks):
+            task.cancel()
+
     def _over(self, task: asyncio.Task[None]) -> None:
+        assert self._tasks is not None
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_crash(task, error)
+        if self._on_over is not None and not self._tasks:
+            on_over, self._on_over = self._on_over, None
+            on_over()

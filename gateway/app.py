@@ -48,12 +48,14 @@ from gateway.http.refusal import EXCEPTION_HANDLERS
 from gateway.http.side import HttpSide
 from gateway.hub import Hub
 from gateway.metrics import GatewayMetrics
+from gateway.keepalive import Keepalive
 from gateway.pages.door import PagesDoor
 from gateway.presence import Presence
 from gateway.seats import Seats
-from gateway.socket import ClientSocket, OnStop
+from gateway.socket import ClientSocket, Means, OnStop
 from gateway.sockets import Sockets
 from gateway.stops import Stops
+from gateway.wire import taken_over
 
 _log = structlog.get_logger(__name__)
 
@@ -114,6 +116,8 @@ class Gateway:
         self.sockets = Sockets(
             slow_reader_s=settings.slow_reader_s, lapsed=self.doorkeeper.lapsed, telemetry=self.metrics
         )
+        self._keepalive = Keepalive(settings.ws_ping_interval_s, settings.ws_ping_timeout_s)
+        self._means = Means(self.doorkeeper, self._store, self._hub, self._stops, settings, on_over=self._socket_over)
         self.http = HttpSide(
             store=self._store, hub=self._hub, stops=self._stops, sockets=self.sockets, settings=settings
         )
@@ -178,25 +182,27 @@ class Gateway:
             return
         try:
             await accept(websocket)
-            socket = ClientSocket(
-                websocket,
-                permit=permit,
-                doorkeeper=self.doorkeeper,
-                asker=asker_of(websocket, principal, Door.SOCKET),
-                session=session,
-                on_stop=on_stop,
-                store=self._store,
-                hub=self._hub,
-                stops=self._stops,
-                settings=self.settings,
-            )
-            self.sockets.add(socket)
-            try:
-                await socket.run(first)
-            finally:
-                self.sockets.remove(socket)
-        finally:
+            wire = taken_over(websocket, self._keepalive)
+        except BaseException:
             seat.leave()
+            raise
+
+        socket = ClientSocket(
+            wire,
+            self._means,
+            permit=permit,
+            asker=asker_of(websocket, principal, Door.SOCKET),
+            session=session,
+            on_stop=on_stop,
+            seat=seat,
+        )
+        self.sockets.add(socket)
+        # From here on the transport calls it; this task, and what the handshake needed, is over.
+        socket.begin(first)
+
+    def _socket_over(self, socket: ClientSocket) -> None:
+        self.sockets.remove(socket)
+        socket.seat.leave()
 
     async def healthz(self, _: Request) -> Response:
         """`GET /healthz`: the process answers."""

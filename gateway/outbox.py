@@ -13,10 +13,22 @@ from collections.abc import Callable
 class Outbox:
     """A queue of frames with a size, and one close at its end. `on_waiting`: told that there is something to send."""
 
+    __slots__ = (
+        "_behind_since",
+        "_bytes",
+        "_frames",
+        "_most_bytes",
+        "_on_waiting",
+        "_taken_since",
+        "closing",
+        "is_dropped",
+    )
+
     def __init__(self, most_bytes: int, *, on_waiting: Callable[[], None]) -> None:
         self._most_bytes = most_bytes
         self._on_waiting = on_waiting
-        self._frames: deque[bytes] = deque()
+        # None until a frame is queued: an empty deque is 600 bytes, and most outboxes never hold anything.
+        self._frames: deque[bytes] | None = None
         self._bytes = 0
         # Code and reason, once decided: sent after all frames.
         self.closing: tuple[int, str] | None = None
@@ -40,6 +52,8 @@ class Outbox:
     def put(self, frame: bytes) -> None:
         """Queue a frame. After a close was decided, frames are dropped."""
         if self.closing is None:
+            if self._frames is None:
+                self._frames = deque()
             self._frames.append(frame)
             self._bytes += len(frame)
             if self._behind_since is None and self._bytes >= self._most_bytes:
@@ -60,7 +74,7 @@ class Outbox:
         """Decide the close and drop what is queued: the reader does not take it."""
         if self.closing is None:
             self.is_dropped = True
-            self._frames.clear()
+            self._frames = None
             self._bytes = 0
             self.close(code, reason)
 

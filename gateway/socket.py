@@ -1,30 +1,28 @@
 """Socket: one client's WebSocket.
 
-Owns the socket's life: one reader that always reads (a paused reader would hide the client's pongs from uvicorn, which
-then closes a healthy client), one dispatcher that has commands done in their order, one writer. The latter two are
-there only while there is work for them: most sockets are idle most of the time, and thousands share a process. Owns
-the decision to close.
+Owns what the client's frames become, one dispatcher that has commands done in their order, there only while there are
+some, and what is sent when: at once, within whatever brought it, while the client takes it; else what waits is in the
+outbox, and goes out when the wire says so. Owns the decision to close. Does not own the wire (`gateway.open_socket`),
+which always reads: a paused reader would hide the client's pongs, and a healthy client be cut.
 
 Guarantees: every frame gets its answer; a cancel's answers come before the close; after a stop the terminal event
 comes first, then close 1000 `stopped`, unless something else is live here or the client asked to keep the socket.
 """
 
 import asyncio
-import contextlib
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any, Final, cast
+from typing import Any, Final
 
+import msgspec
 import structlog
-from starlette.types import Message
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from andon.audit import Asker
 from andon.closecodes import CLOSE_CODES, STOPPED_REASON, CloseCode
 from andon.errors import OverloadedError, RequestError, RetryLaterError, error_event
 from andon.frames import encode
-from andon.ids import SessionName, new_socket_id
+from andon.ids import SessionName, SocketId, new_socket_id
 from andon.lifetime import Spawned
 from andon.logs import about
 from andon.protocol import (
@@ -50,9 +48,11 @@ from gateway.auth.permit import Permit
 from gateway.commands import Commands
 from gateway.doorkeeper import Doorkeeper
 from gateway.hub import Hub
+from gateway.open_socket import OpenSocket
 from gateway.outbox import Outbox
+from gateway.seats import Seat
 from gateway.stops import Stops
-from gateway.wire import PIECE_BYTES, Piece
+from gateway.wire import PIECE_BYTES
 
 _log = structlog.get_logger(__name__)
 
@@ -68,81 +68,100 @@ class OnStop(StrEnum):
     KEEP = "keep"
 
 
+class Means(msgspec.Struct, frozen=True):
+    """What all sockets of a gateway share."""
+
+    doorkeeper: Doorkeeper
+    store: Store
+    hub: Hub
+    stops: Stops
+    settings: Settings
+    # Told when nothing of a socket is left.
+    on_over: Callable[["ClientSocket"], None]
+
+
 class ClientSocket:
-    """One accepted WebSocket."""
+    """One accepted WebSocket. `begin` it."""
+
+    # Thousands share a process, most of them idle: what only work needs is made when there is some.
+    __slots__ = (
+        "_asker",
+        "_attachments",
+        "_commands",
+        "_half_sent",
+        "_has_lapsed",
+        "_id",
+        "_is_dispatching",
+        "_is_flushing",
+        "_is_refreshing",
+        "_means",
+        "_on_stop",
+        "_outbox",
+        "_session",
+        "_spawn",
+        "_stopped",
+        "_unanswered",
+        "_waiting",
+        "_wire",
+        "permit",
+        "seat",
+    )
 
     def __init__(
         self,
-        websocket: WebSocket,
+        wire: OpenSocket,
+        means: Means,
         *,
         permit: Permit,
-        doorkeeper: Doorkeeper,
         asker: Asker,
         session: SessionName,
         on_stop: OnStop,
-        store: Store,
-        hub: Hub,
-        stops: Stops,
-        settings: Settings,
+        seat: Seat,
     ) -> None:
         # What the client was let in with, or has refreshed that with since.
         self.permit: Permit = permit
-        self._doorkeeper = doorkeeper
+        self._wire = wire
+        self._means = means
+        self._asker = asker
+        self._session = session
+        self._on_stop = on_stop
+        # What it takes up until it is over.
+        self.seat = seat
+        # Made at need: lanes and log lines are named after it.
+        self._id: SocketId | None = None
         # Its permit holds no more: nothing that it still says is obeyed.
         self._has_lapsed = False
         # One refresh at a time: each is work that a stranger's token could be made to cause.
         self._is_refreshing = False
-        self._websocket = websocket
-        self._on_stop = on_stop
-        self._settings = settings
-        self._session = session
-        self._socket_id = new_socket_id()
-        # The dispatcher, the writer, reads of logs, waits for settlements.
+        # The dispatcher, reads of logs, waits for settlements.
         self._spawn = Spawned(self._task_crashed)
-        self._outbox = Outbox(settings.outbox_bytes, on_waiting=self._wake_writer)
-        self._attachments = Attachments(
-            store=store,
-            hub=hub,
-            outbox=self._outbox,
-            spawn=self._spawn,
-            on_ended=self._response_ended,
-            on_lost=self._response_lost,
-        )
-        self._commands = Commands(
-            self._socket_id,
-            caller=lambda: self.permit.principal,
-            asker=asker,
-            session=session,
-            store=store,
-            stops=stops,
-            attachments=self._attachments,
-            settings=settings,
-            answer=self._answer,
-            spawn=self._spawn,
-            on_cancel=self._cancel_went_on,
-        )
-        # Commands in their order; bounded by the two bounds above.
-        self._waiting: deque[Create | Cancel | Retrieve] = deque()
+        self._outbox = Outbox(means.settings.outbox_bytes, on_waiting=self._flush)
+        # Made by the first command.
+        self._attachments: Attachments | None = None
+        self._commands: Commands | None = None
+        # Commands in their order, None while there are none; bounded by the two bounds above.
+        self._waiting: deque[Create | Cancel | Retrieve] | None = None
         self._is_dispatching = False
         # Commands read but not done, and cancels not yet answered `done`: they hold up the close.
         self._unanswered = 0
         # A stop reached this socket.
         self._stopped = False
-        # Set while frames, or the close, are being sent; after the close for ever.
-        self._writer: asyncio.Task[None] | None = None
+        # A frame of which a part was sent, and how much of it.
+        self._half_sent: tuple[bytes, int] | None = None
+        # Set while frames are being sent: what is put meanwhile goes out behind them.
+        self._is_flushing = False
 
-    async def run(self, first: Retrieve | None = None) -> None:
-        """Serve the accepted socket until it closes. `first`: done before any frame is read."""
+    def begin(self, first: Retrieve | None = None) -> None:
+        """Serve the socket from now on. `first`: done before any frame is read."""
         if first is not None:
             self._accept(first)
-        try:
-            await self._read()
-        except Exception:  # noqa: BLE001  the socket's outermost boundary: other sockets go on
-            self._log.exception("socket.crashed")
-            await self._close_crashed()
-        finally:
-            self._attachments.close()
-            await self._spawn.close()
+        self._wire.begin(self)
+
+    @property
+    def _socket_id(self) -> SocketId:
+        if self._id is None:
+            self._id = new_socket_id()
+        return self._id
 
     @property
     def _log(self) -> Any:
@@ -170,36 +189,38 @@ class ClientSocket:
             self._log.info("socket.lapsed", reason=reason)
             self.close(CloseCode.UNAUTHORIZED, reason)
 
-    async def _close_crashed(self) -> None:
-        if self._websocket.application_state is WebSocketState.CONNECTED:
-            with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # the client may be gone by now
-                await self._websocket.close(CloseCode.INTERNAL, "internal")
-
-    def _task_crashed(self, task: asyncio.Task[None], error: BaseException) -> None:
+    def _task_crashed(self, _: asyncio.Task[None], error: BaseException) -> None:
         self._log.error("socket.task_crashed", exc_info=error)
         self.close(CloseCode.INTERNAL, "internal")
-        if task is self._writer:
-            self._writer = None
-            self._wake_writer()
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _read(self) -> None:
-        """Read every frame as it comes; never wait for anything else."""
-        while True:
-            message = await self._websocket.receive()
-            if message["type"] == "websocket.disconnect":
-                return
-            frame = message.get("text")
-            if frame is None:
-                error = RequestError("invalid_frame", "Binary frames are not read. Send JSON in text frames.")
-                self._answer(error_event(error))
-                continue
-            command = parse_frame(frame)
+    def on_text(self, text: bytes) -> None:
+        """Take one frame of the client."""
+        try:
+            command = parse_frame(text)
             if isinstance(command, Refusal):
                 self._answer(error_event(command.error, event_id=command.event_id, stream_id=command.stream_id))
             else:
                 self._accept(command)
+        except Exception:  # noqa: BLE001  the socket's outermost boundary: other sockets go on
+            self._log.exception("socket.crashed")
+            self._wire.close(CloseCode.INTERNAL, "internal")
+
+    def on_binary(self) -> None:
+        """Refuse a frame that is no text."""
+        self._answer(
+            error_event(RequestError("invalid_frame", "Binary frames are not read. Send JSON in text frames."))
+        )
+
+    def on_gone(self) -> None:
+        """Let everything go: the socket is over, on whichever side it ended."""
+        if self._attachments is not None:
+            self._attachments.close()
+        self._spawn.end(self._over)
+
+    def _over(self) -> None:
+        self._means.on_over(self)
 
     def _accept(self, command: Command) -> None:
         if self._has_lapsed:
@@ -214,11 +235,13 @@ class ClientSocket:
             self._start_refresh(command)
             return
         bound = _MOST_COMMANDS_WITH_CANCELS if isinstance(command, Cancel) else _MOST_COMMANDS
-        if len(self._waiting) >= bound:
+        if self._waiting is not None and len(self._waiting) >= bound:
             message = f"{bound} commands wait on this socket. Send the command again when some are answered."
             self._refuse(OverloadedError("rate_limit_exceeded", message), command)
         else:
             self._unanswered += 1
+            if self._waiting is None:
+                self._waiting = deque()
             self._waiting.append(command)
             if not self._is_dispatching:
                 self._is_dispatching = True
@@ -235,7 +258,7 @@ class ClientSocket:
 
     async def _refresh(self, command: Refresh) -> None:
         try:
-            self.permit = await self._doorkeeper.renew(self.permit, command.token.get_secret_value())
+            self.permit = await self._means.doorkeeper.renew(self.permit, command.token.get_secret_value())
             self._answer(refreshed(self.permit.expires_at, command.event_id))
         except (RequestError, RetryLaterError) as error:
             self._refuse(error, command)
@@ -250,17 +273,44 @@ class ClientSocket:
         self._outbox.put(encode(event))
 
     async def _dispatch(self) -> None:
+        commands = self._commands or self._make_commands()
         while self._waiting:
             command = self._waiting.popleft()
             try:
                 if not self._has_lapsed:
-                    await self._commands.obey(command)
+                    await commands.obey(command)
             except (RequestError, RetryLaterError) as error:
                 self._refuse(error, command)
             finally:
                 self._unanswered -= 1
             self._close_if_over()
         self._is_dispatching = False
+        self._waiting = None
+
+    def _make_commands(self) -> Commands:
+        means = self._means
+        self._attachments = Attachments(
+            store=means.store,
+            hub=means.hub,
+            outbox=self._outbox,
+            spawn=self._spawn,
+            on_ended=self._response_ended,
+            on_lost=self._response_lost,
+        )
+        self._commands = Commands(
+            self._socket_id,
+            caller=lambda: self.permit.principal,
+            asker=self._asker,
+            session=self._session,
+            store=means.store,
+            stops=means.stops,
+            attachments=self._attachments,
+            settings=means.settings,
+            answer=self._answer,
+            spawn=self._spawn,
+            on_cancel=self._cancel_went_on,
+        )
+        return self._commands
 
     # ── closing ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -287,30 +337,47 @@ class ClientSocket:
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _wake_writer(self) -> None:
-        if self._writer is None:
-            self._writer = self._spawn(self._write())
+    def on_writable(self) -> None:
+        """Go on with what is queued."""
+        self._flush()
 
-    async def _write(self) -> None:
-        """Send what is queued, in its order, then the close if one was decided."""
+    def _flush(self) -> None:
+        """Send what is queued, in its order, for as long as the client takes it; then the close if one was decided."""
+        if self._is_flushing:
+            return
+        self._is_flushing = True
         try:
-            while (frame := self._outbox.take()) is not None:
-                await self._send(frame)
-                if self._outbox.is_low:
-                    self._attachments.on_drained()
-            if self._outbox.closing is None:
-                self._writer = None
-                return
-            await self._websocket.close(*self._outbox.closing)
-        except (WebSocketDisconnect, RuntimeError) as error:
-            self._log.debug("socket.gone", error=str(error))  # the client left while we wrote; the reader ends too
+            while self._wire.is_writable:
+                if self._half_sent is not None and not self._outbox.is_dropped:
+                    self._send_piece(*self._half_sent)
+                elif (frame := self._outbox.take()) is not None:
+                    self._send(frame)
+                elif self._outbox.closing is not None:
+                    self._wire.close(*self._outbox.closing)
+                else:
+                    return
+        finally:
+            self._is_flushing = False
 
-    async def _send(self, frame: bytes) -> None:
-        """Send one frame in pieces; not to its end if the reader turns out to be too slow meanwhile."""
-        for at in range(0, len(frame), PIECE_BYTES):
-            if self._outbox.is_dropped:
-                return
-            utf8, is_last = frame[at : at + PIECE_BYTES], at + PIECE_BYTES >= len(frame)
-            piece = Piece(type="websocket.send", utf8=utf8, is_first=at == 0, is_last=is_last)
-            await self._websocket.send(cast("Message", piece))
-            self._outbox.sent(len(utf8))
+    def _send(self, frame: bytes) -> None:
+        if len(frame) > PIECE_BYTES:
+            self._send_piece(frame, 0)
+        else:
+            self._wire.send_text(frame)
+            self._outbox.sent(len(frame))
+            self._sent_one()
+
+    def _send_piece(self, frame: bytes, at: int) -> None:
+        """Send one piece of a large frame; not to its end if the reader turns out to be too slow meanwhile."""
+        end = at + PIECE_BYTES
+        piece, is_last = frame[at:end], end >= len(frame)
+        self._wire.send_text(piece, is_first=at == 0, is_last=is_last)
+        self._half_sent = None if is_last else (frame, end)
+        self._outbox.sent(len(piece))
+        if is_last:
+            self._sent_one()
+
+    def _sent_one(self) -> None:
+        """Let those go on that read the log for this socket, if there is room."""
+        if self._attachments is not None and self._outbox.is_low:
+            self._attachments.on_drained()

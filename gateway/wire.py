@@ -4,18 +4,26 @@ Owns the send buffers below the outbox, and the end of a client that answers no 
 gather in the kernel before a send waits, and its keepalive time-out waits for a flush that never comes, so a client
 that stopped reading was never freed (measured). Here a send waits at some 0.3 MB, and such a client is gone within the
 ping deadline, its memory with it.
+
+Owns the handover as well: an endpoint that has accepted may take the connection out of ASGI (`taken_over`), and is then
+called by the transport itself (`gateway.open_socket`). What ASGI needs a socket, two dicts of the handshake, a queue, a
+task and a core of the protocol, is gone from there on.
 """
 
 import asyncio
 import socket
 from typing import Final, Literal, TypedDict, cast
 
-from uvicorn._types import ASGISendEvent
+from starlette.websockets import WebSocket
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
+from websockets.http11 import Request
 
 from andon.closecodes import CloseCode
+from gateway.keepalive import Keepalive
+from gateway.open_socket import OpenSocket
 
 _KERNEL_BUFFER_BYTES: Final = 64 * 1024
 _WRITE_HIGH_BYTES: Final = 64 * 1024
@@ -36,8 +44,24 @@ class Piece(TypedDict):
     is_last: bool
 
 
+_TAKE_OVER: Final = "andon.take_over"
+
+
+class _HandedOver(asyncio.Transport):
+    """What uvicorn's protocol has instead of a transport that it handed over: it closes it when its task is over."""
+
+    def close(self) -> None:
+        """Leave it open."""
+
+
+_HANDED_OVER: Final = _HandedOver()
+
+
 class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
     """The class for uvicorn's `ws=`."""
+
+    # What came before the handshake was answered; None before there is any.
+    _early: bytearray | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Bound the buffers of a new connection."""
@@ -47,6 +71,53 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         sock: socket.socket | None = stream.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BUFFER_BYTES)
+
+    def handle_connect(self, event: Request) -> None:
+        """Offer the handover to the endpoint."""
+        super().handle_connect(event)
+        if not self.close_sent:
+            self.scope["extensions"][_TAKE_OVER] = {"take_over": self._take_over}  # type: ignore[index]
+
+    def data_received(self, data: bytes) -> None:
+        """Read no frame before the handshake is answered: until then it is open who takes it."""
+        if self.handshake_initiated and not self.handshake_complete:
+            self._early = (self._early or bytearray()) + data
+            self.transport.pause_reading()
+        else:
+            super().data_received(data)
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """Receive as uvicorn does; first of all what came early."""
+        early, is_open = self._early, self.handshake_complete
+        if early is not None and is_open:
+            self._early = None
+            self.transport.resume_reading()
+            super().data_received(bytes(early))
+        return await super().receive()
+
+    def _take_over(self, keepalive: Keepalive) -> OpenSocket:
+        """Give the accepted connection away. From here on this object, its task and its scope are over."""
+        transport, early = self.transport, self._early
+        taken = OpenSocket(
+            transport,
+            most_bytes=self.config.ws_max_size,
+            is_paused=not self.writable.is_set(),
+            keepalive=keepalive,
+            on_lost=self.connections.discard,
+        )
+        transport.set_protocol(taken)
+        self.connections.discard(self)
+        self.connections.add(taken)  # type: ignore[arg-type]
+        self.stop_keepalive()
+        self.disconnected, self.transport = True, _HANDED_OVER
+        # Neither is to wait for the collector: thousands may be accepted within a second.
+        self.conn.parser.close()
+        self.scope["extensions"].pop(_TAKE_OVER)  # type: ignore[union-attr]
+        if early is not None:
+            # When the endpoint has begun, which it does before it waits for anything.
+            self.loop.call_soon(taken.data_received, bytes(early))
+            self.loop.call_soon(transport.resume_reading)
+        return taken
 
     async def send(self, message: ASGISendEvent) -> None:
         """Send as uvicorn does, but for a frame's pieces, and for two ends that it does not see through.
@@ -101,3 +172,9 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         """Say why, then abort: a close would wait for what the client does not read."""
         super().keepalive_timeout()
         self.transport.abort()
+
+
+def taken_over(websocket: WebSocket, keepalive: Keepalive) -> OpenSocket:
+    """Take an accepted WebSocket out of ASGI. Give it an endpoint before anything is awaited, then return."""
+    open_socket: OpenSocket = websocket.scope["extensions"][_TAKE_OVER]["take_over"](keepalive)
+    return open_socket
