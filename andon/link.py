@@ -15,7 +15,6 @@ Guarantees:
 """
 
 import asyncio
-import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeAlias
@@ -26,6 +25,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from andon.connection import OpenConnection, StandingConnection
 from andon.errors import StoreUnavailable
+from andon.intake import read_replies
 
 Argument: TypeAlias = str | bytes | int | float
 
@@ -116,12 +116,7 @@ class Link(StandingConnection):
         return [call for call in self._unsent if not call.reply.done()]
 
     async def _read(self, connection: AbstractConnection) -> None:
-        while True:
-            try:
-                reply = await connection.read_response(timeout=math.inf, disconnect_on_error=False)
-            except ResponseError as error:
-                reply = error
-            self._answer(reply)
+        await read_replies(connection, self._answer)
 
     def _answer(self, reply: Any) -> None:
         call = self._in_flight.popleft()

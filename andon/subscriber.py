@@ -21,6 +21,7 @@ from redis.exceptions import ResponseError
 
 from andon.connection import OpenConnection, StandingConnection
 from andon.errors import StoreUnavailable
+from andon.intake import read_replies
 
 _log = structlog.get_logger(__name__)
 
@@ -74,6 +75,8 @@ class Subscriber(StandingConnection):
         # Commands to write: ("SUBSCRIBE" or "UNSUBSCRIBE", channel).
         self._commands: list[tuple[str, str]] = []
         self._wake = asyncio.Event()
+        # Of the present connection.
+        self._loop: asyncio.AbstractEventLoop
         # Loop time at which the server was last heard, and at which the outstanding ping was sent (None: none is).
         self._heard_at = 0.0
         self._pinged_at: float | None = None
@@ -116,11 +119,13 @@ class Subscriber(StandingConnection):
             self._wake.set()
 
     async def _greet(self, connection: AbstractConnection) -> None:
-        loop = asyncio.get_running_loop()
-        self._commands = [("SUBSCRIBE", channel) for channel in self._wanted]
-        self._heard_at, self._pinged_at = loop.time(), None
-        self._wake.set()
         await self._send(connection, [("PING",)])
+        # Read here: nothing may be outstanding when the replies of the subscriptions are read.
+        await connection.read_response(timeout=math.inf)
+        self._loop = asyncio.get_running_loop()
+        self._commands = [("SUBSCRIBE", channel) for channel in self._wanted]
+        self._heard_at, self._pinged_at = self._loop.time(), None
+        self._wake.set()
 
     async def _write(self, connection: AbstractConnection) -> None:
         while True:
@@ -141,15 +146,14 @@ class Subscriber(StandingConnection):
         return packed
 
     async def _read(self, connection: AbstractConnection) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                reply = await connection.read_response(timeout=math.inf, disconnect_on_error=False)
-            except ResponseError as error:
-                self._refused(error)
-                continue
-            self._heard_at, self._pinged_at = loop.time(), None
-            self._take(reply)
+        await read_replies(connection, self._hear)
+
+    def _hear(self, reply: Any) -> None:
+        if isinstance(reply, ResponseError):
+            self._refused(reply)
+            return
+        self._heard_at, self._pinged_at = self._loop.time(), None
+        self._take(reply)
 
     def _refused(self, error: ResponseError) -> None:
         raise error
