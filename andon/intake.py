@@ -74,7 +74,7 @@ def intake_of(connection: AbstractConnection, take: Callable[[Any], None]) -> In
     From then on `connection.read_response` reads nothing.
     """
     writer: asyncio.StreamWriter | None = getattr(connection, "_writer", None)
-    parser = getattr(connection, "_parser", None)
+    parser: Any = getattr(connection, "_parser", None)
     if writer is None or not isinstance(getattr(parser, "_reader", None), hiredis.Reader):
         return None
     # Another than the connection's own: that one has its own word for "not whole yet".

@@ -162,12 +162,13 @@ class OpenSocket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sent."""
-        if self._reader is None:
+        reader = self._reader
+        if reader is None:
             return
         try:
-            for kind, payload in self._reader.feed(data):
+            for kind, payload in reader.feed(data):
                 self._take(kind, payload)
-                if self._reader is None:
+                if kind is Kind.CLOSE:
                     return
         except ViolationError as violation:
             self._fail(violation.code, violation.reason)

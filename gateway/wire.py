@@ -76,7 +76,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         """Offer the handover to the endpoint."""
         super().handle_connect(event)
         if not self.close_sent:
-            self.scope["extensions"][_TAKE_OVER] = {"take_over": self._take_over}  # type: ignore[index]
+            self.scope["extensions"][_TAKE_OVER] = {"take_over": self._take_over}
 
     def data_received(self, data: bytes) -> None:
         """Read no frame before the handshake is answered: until then it is open who takes it."""
@@ -112,7 +112,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         self.disconnected, self.transport = True, _HANDED_OVER
         # Neither is to wait for the collector: thousands may be accepted within a second.
         self.conn.parser.close()
-        self.scope["extensions"].pop(_TAKE_OVER)  # type: ignore[union-attr]
+        self.scope["extensions"].pop(_TAKE_OVER)
         if early is not None:
             # When the endpoint has begun, which it does before it waits for anything.
             self.loop.call_soon(taken.data_received, bytes(early))
