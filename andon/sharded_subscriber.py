@@ -134,15 +134,22 @@ class ShardedSubscriber:
 
     async def subscribe(self, channel: str) -> None:
         """Subscribe and wait for the owning node's confirmation. As `Subscriber.subscribe`."""
-        confirmed = self._wanted.get(channel)
-        if confirmed is None:
-            confirmed = self._wanted[channel] = asyncio.get_running_loop().create_future()
-            self._place(channel)
+        confirmed = self.want(channel)
+        if confirmed.done():
+            return
         try:
             async with asyncio.timeout(self._timeout_s):
                 await asyncio.shield(confirmed)
         except TimeoutError as error:
             raise StoreUnavailable("Redis did not confirm a subscription in time; try again") from error
+
+    def want(self, channel: str) -> "asyncio.Future[None]":
+        """Subscribe without waiting; return the future of the confirmation where it is now."""
+        confirmed = self._wanted.get(channel)
+        if confirmed is None:
+            confirmed = self._wanted[channel] = asyncio.get_running_loop().create_future()
+            self._place(channel)
+        return confirmed
 
     def unsubscribe(self, channel: str) -> None:
         """Leave a channel; messages that are under way may still arrive."""

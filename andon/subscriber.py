@@ -42,6 +42,10 @@ class Subscriptions(Protocol):
         """Subscribe and wait for the server's confirmation."""
         ...
 
+    def want(self, channel: str) -> "asyncio.Future[None]":
+        """Subscribe without waiting; return the future of the confirmation."""
+        ...
+
     def unsubscribe(self, channel: str) -> None:
         """Leave a channel."""
         ...
@@ -87,6 +91,8 @@ class Subscriber(StandingConnection):
         Raises StoreUnavailable if it does not come within the time-out; the channel stays wanted.
         """
         confirmed = self.want(channel)
+        if confirmed.done():
+            return
         try:
             async with asyncio.timeout(self._timeout_s):
                 await asyncio.shield(confirmed)

@@ -13,6 +13,7 @@ import uvloop
 
 from andon.errors import StartError
 from andon.exporting import exporting
+from andon.garbage import look_seldom
 from andon.logs import configure_logs
 from andon.settings import Settings, load_settings
 from gateway.app import Gateway, create_app
@@ -47,6 +48,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         server = DrainingServer(
             _config(settings, gateway), gateway.sockets, gateway.http.waits, drain_s=settings.drain_s
         )
+        look_seldom()
         host, port = listener.getsockname()[:2]
         _log.info("gateway.ready", host=host, port=port)
         await server.serve(sockets=[listener])

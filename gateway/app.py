@@ -49,13 +49,14 @@ from gateway.http.side import HttpSide
 from gateway.hub import Hub
 from gateway.metrics import GatewayMetrics
 from gateway.keepalive import Keepalive
+from gateway.once import Once
 from gateway.pages.door import PagesDoor
 from gateway.presence import Presence
 from gateway.seats import Seats
 from gateway.socket import ClientSocket, Means, OnStop
 from gateway.sockets import Sockets
 from gateway.stops import Stops
-from gateway.wire import taken_over
+from gateway.wire import PIECE_BYTES, taken_over
 
 _log = structlog.get_logger(__name__)
 
@@ -117,7 +118,9 @@ class Gateway:
             slow_reader_s=settings.slow_reader_s, lapsed=self.doorkeeper.lapsed, telemetry=self.metrics
         )
         self._keepalive = Keepalive(settings.ws_ping_interval_s, settings.ws_ping_timeout_s)
-        self._means = Means(self.doorkeeper, self._store, self._hub, self._stops, settings, on_over=self._socket_over)
+        self._means = Means(
+            self.doorkeeper, self._store, self._hub, self._stops, settings, Once(PIECE_BYTES), on_over=self._socket_over
+        )
         self.http = HttpSide(
             store=self._store, hub=self._hub, stops=self._stops, sockets=self.sockets, settings=settings
         )

@@ -86,6 +86,8 @@ class Attachment:
             return
         frames = self._cursor.take(batch)
         if isinstance(frames, tuple):
+            if frames is batch.frames and self._outbox.pass_by(batch):
+                frames = ()
             self._deliver(frames)
         elif frames is Gap.MISSING or (frames is Gap.SEEN and batch.terminal):
             # An ending among what was delivered: a failover lost the end of the log, and what was left was ended.

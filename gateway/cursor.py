@@ -34,14 +34,17 @@ class Cursor:
         self.ended: Status | None = None
 
     def take(self, batch: Batch) -> tuple[bytes, ...] | Gap:
-        """Return the frames of a published batch that come next, and step over them; or say why there are none."""
+        """Return the frames of a published batch that come next, and step over them; or say why there are none.
+
+        Where that is all of them, it is the batch's own tuple.
+        """
         if self.ended is not None:
             return Gap.ENDED
         if batch.after <= self.next:
             return Gap.SEEN
         if batch.first > self.next:
             return Gap.MISSING
-        frames = batch.frames[self.next - batch.first :]
+        frames = batch.frames if batch.first == self.next else batch.frames[self.next - batch.first :]
         self._step(frames)
         return frames
 

@@ -78,6 +78,11 @@ class Hub:
         self._holds[tag] += 1
         await self._subscriber.subscribe(keys.events(tag))
 
+    def hold_soon(self, tag: SessionTag) -> None:
+        """Subscribe without waiting: listeners are told by `on_missed` once it is confirmed. Needs its `release`."""
+        self._holds[tag] += 1
+        self._subscriber.want(keys.events(tag))
+
     def release(self, tag: SessionTag) -> None:
         """Give up one hold."""
         self._holds[tag] -= 1

@@ -9,6 +9,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from andon.frames import Batch
+
 
 class Outbox:
     """A queue of frames with a size, and one close at its end. `on_waiting`: told that there is something to send."""
@@ -19,14 +21,23 @@ class Outbox:
         "_frames",
         "_most_bytes",
         "_on_waiting",
+        "_send_batch",
         "_taken_since",
         "closing",
         "is_dropped",
     )
 
-    def __init__(self, most_bytes: int, *, on_waiting: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        most_bytes: int,
+        *,
+        on_waiting: Callable[[], None],
+        send_batch: Callable[[Batch], bool] | None = None,
+    ) -> None:
         self._most_bytes = most_bytes
         self._on_waiting = on_waiting
+        # Sends what was published as it is, or answers False; None: everything is queued.
+        self._send_batch = send_batch
         # None until a frame is queued: an empty deque is 600 bytes, and most outboxes never hold anything.
         self._frames: deque[bytes] | None = None
         self._bytes = 0
@@ -38,6 +49,10 @@ class Outbox:
         # takes less than the whole bound in a while.
         self._behind_since: float | None = None
         self._taken_since = 0
+
+    def pass_by(self, batch: Batch) -> bool:
+        """Send a whole batch past the queue, if nothing waits in it and the client takes it; tell whether it went."""
+        return not self._frames and self.closing is None and self._send_batch is not None and self._send_batch(batch)
 
     @property
     def has_room(self) -> bool:

@@ -21,7 +21,7 @@ import structlog
 from andon.audit import Asker
 from andon.closecodes import CLOSE_CODES, STOPPED_REASON, CloseCode
 from andon.errors import OverloadedError, RequestError, RetryLaterError, error_event
-from andon.frames import encode
+from andon.frames import Batch, encode
 from andon.ids import SessionName, SocketId, new_socket_id
 from andon.lifetime import Spawned
 from andon.logs import about
@@ -48,6 +48,7 @@ from gateway.auth.permit import Permit
 from gateway.commands import Commands
 from gateway.doorkeeper import Doorkeeper
 from gateway.hub import Hub
+from gateway.once import Once
 from gateway.open_socket import OpenSocket
 from gateway.outbox import Outbox
 from gateway.seats import Seat
@@ -76,6 +77,7 @@ class Means(msgspec.Struct, frozen=True):
     hub: Hub
     stops: Stops
     settings: Settings
+    once: Once
     # Told when nothing of a socket is left.
     on_over: Callable[["ClientSocket"], None]
 
@@ -135,7 +137,7 @@ class ClientSocket:
         self._is_refreshing = False
         # The dispatcher, reads of logs, waits for settlements.
         self._spawn = Spawned(self._task_crashed)
-        self._outbox = Outbox(means.settings.outbox_bytes, on_waiting=self._flush)
+        self._outbox = Outbox(means.settings.outbox_bytes, on_waiting=self._flush, send_batch=self._send_batch)
         # Made by the first command.
         self._attachments: Attachments | None = None
         self._commands: Commands | None = None
@@ -358,6 +360,16 @@ class ClientSocket:
                     return
         finally:
             self._is_flushing = False
+
+    def _send_batch(self, batch: Batch) -> bool:
+        """Send what was published as it was made for all sockets, if nothing is before it."""
+        if self._is_flushing or self._half_sent is not None or not self._wire.is_writable:
+            return False
+        data = self._means.once.wire_of(batch)
+        if data is None:
+            return False
+        self._wire.send_frames(data)
+        return True
 
     def _send(self, frame: bytes) -> None:
         if len(frame) > PIECE_BYTES:
