@@ -10,7 +10,6 @@ Handlers are plain functions, called within the reader: they must not block.
 """
 
 import asyncio
-import math
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
@@ -125,15 +124,15 @@ class Subscriber(StandingConnection):
             self._wake.set()
 
     async def _greet(self, connection: AbstractConnection) -> None:
-        await self._send(connection, [("PING",)])
-        # Read here: nothing may be outstanding when the replies of the subscriptions are read.
-        await connection.read_response(timeout=math.inf)
+        del connection
         self._loop = asyncio.get_running_loop()
         self._commands = [("SUBSCRIBE", channel) for channel in self._wanted]
         self._heard_at, self._pinged_at = self._loop.time(), None
         self._wake.set()
 
     async def _write(self, connection: AbstractConnection) -> None:
+        # Not as a greeting: nothing may be outstanding when the reading begins.
+        await self._send(connection, [("PING",)])
         while True:
             await self._wake.wait()
             self._wake.clear()
