@@ -1,9 +1,8 @@
 """Socket: one client's WebSocket.
 
 Owns what the client's frames become, one dispatcher that has commands done in their order, there only while there are
-some, and what is sent when: at once, within whatever brought it, while the client takes it; else what waits is in the
-outbox, and goes out when the wire says so. Owns the decision to close. Does not own the wire (`gateway.open_socket`),
-which always reads: a paused reader would hide the client's pongs, and a healthy client be cut.
+some, and the decision to close. Does not own what goes out when (`gateway.sender`), nor the wire
+(`gateway.open_socket`), which always reads: a paused reader would hide the client's pongs, and a healthy client be cut.
 
 Guarantees: every frame gets its answer; a cancel's answers come before the close; after a stop the terminal event
 comes first, then close 1000 `stopped`, unless something else is live here or the client asked to keep the socket.
@@ -21,7 +20,7 @@ import structlog
 from andon.audit import Asker
 from andon.closecodes import CLOSE_CODES, STOPPED_REASON, CloseCode
 from andon.errors import OverloadedError, RequestError, RetryLaterError, error_event
-from andon.frames import Batch, encode
+from andon.frames import encode
 from andon.ids import SessionName, SocketId, new_socket_id
 from andon.lifetime import Spawned
 from andon.logs import about
@@ -52,8 +51,8 @@ from gateway.once import Once
 from gateway.open_socket import OpenSocket
 from gateway.outbox import Outbox
 from gateway.seats import Seat
+from gateway.sender import Sender
 from gateway.stops import Stops
-from gateway.wire import PIECE_BYTES
 
 _log = structlog.get_logger(__name__)
 
@@ -90,15 +89,13 @@ class ClientSocket:
         "_asker",
         "_attachments",
         "_commands",
-        "_half_sent",
         "_has_lapsed",
         "_id",
         "_is_dispatching",
-        "_is_flushing",
         "_is_refreshing",
         "_means",
         "_on_stop",
-        "_outbox",
+        "_sender",
         "_session",
         "_spawn",
         "_stopped",
@@ -137,7 +134,7 @@ class ClientSocket:
         self._is_refreshing = False
         # The dispatcher, reads of logs, waits for settlements.
         self._spawn = Spawned(self._task_crashed)
-        self._outbox = Outbox(means.settings.outbox_bytes, on_waiting=self._flush, send_batch=self._send_batch)
+        self._sender = Sender(wire, means.once, most_bytes=means.settings.outbox_bytes, on_low=self._has_room)
         # Made by the first command.
         self._attachments: Attachments | None = None
         self._commands: Commands | None = None
@@ -148,16 +145,16 @@ class ClientSocket:
         self._unanswered = 0
         # A stop reached this socket.
         self._stopped = False
-        # A frame of which a part was sent, and how much of it.
-        self._half_sent: tuple[bytes, int] | None = None
-        # Set while frames are being sent: what is put meanwhile goes out behind them.
-        self._is_flushing = False
 
     def begin(self, first: Retrieve | None = None) -> None:
         """Serve the socket from now on. `first`: done before any frame is read."""
         if first is not None:
             self._accept(first)
         self._wire.begin(self)
+
+    @property
+    def _outbox(self) -> Outbox:
+        return self._sender.outbox
 
     @property
     def _socket_id(self) -> SocketId:
@@ -341,55 +338,9 @@ class ClientSocket:
 
     def on_writable(self) -> None:
         """Go on with what is queued."""
-        self._flush()
+        self._sender.flush()
 
-    def _flush(self) -> None:
-        """Send what is queued, in its order, for as long as the client takes it; then the close if one was decided."""
-        if self._is_flushing:
-            return
-        self._is_flushing = True
-        try:
-            while self._wire.is_writable:
-                if self._half_sent is not None and not self._outbox.is_dropped:
-                    self._send_piece(*self._half_sent)
-                elif (frame := self._outbox.take()) is not None:
-                    self._send(frame)
-                elif self._outbox.closing is not None:
-                    self._wire.close(*self._outbox.closing)
-                else:
-                    return
-        finally:
-            self._is_flushing = False
-
-    def _send_batch(self, batch: Batch) -> bool:
-        """Send what was published as it was made for all sockets, if nothing is before it."""
-        if self._is_flushing or self._half_sent is not None or not self._wire.is_writable:
-            return False
-        data = self._means.once.wire_of(batch)
-        if data is None:
-            return False
-        self._wire.send_frames(data)
-        return True
-
-    def _send(self, frame: bytes) -> None:
-        if len(frame) > PIECE_BYTES:
-            self._send_piece(frame, 0)
-        else:
-            self._wire.send_text(frame)
-            self._outbox.sent(len(frame))
-            self._sent_one()
-
-    def _send_piece(self, frame: bytes, at: int) -> None:
-        """Send one piece of a large frame; not to its end if the reader turns out to be too slow meanwhile."""
-        end = at + PIECE_BYTES
-        piece, is_last = frame[at:end], end >= len(frame)
-        self._wire.send_text(piece, is_first=at == 0, is_last=is_last)
-        self._half_sent = None if is_last else (frame, end)
-        self._outbox.sent(len(piece))
-        if is_last:
-            self._sent_one()
-
-    def _sent_one(self) -> None:
-        """Let those go on that read the log for this socket, if there is room."""
-        if self._attachments is not None and self._outbox.is_low:
+    def _has_room(self) -> None:
+        """Let those go on that read the log for this socket."""
+        if self._attachments is not None:
             self._attachments.on_drained()

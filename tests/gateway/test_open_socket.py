@@ -8,11 +8,9 @@ from websockets.protocol import CLIENT, Protocol
 
 from gateway.keepalive import Keepalive
 from gateway.open_socket import OpenSocket
-from tests.contract.waiting import wait_until
 from tests.fuzz.wire import BINARY, CLOSE, PING, PONG, TEXT
 from tests.fuzz.wire import frame as sent
-
-PATIENCE_S = 15.0
+from tests.stack.waiting import wait_until
 
 
 class Pipe(asyncio.Transport):
@@ -23,8 +21,8 @@ class Pipe(asyncio.Transport):
         self.client = Protocol(CLIENT)
         # Frames that the client got.
         self.frames: list[tuple[int, bytes]] = []
-        self.is_closed = False
-        self.is_aborted = False
+        # How the server ended the connection.
+        self.ends: list[str] = []
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         assert not self.is_closed
@@ -34,11 +32,19 @@ class Pipe(asyncio.Transport):
             assert isinstance(event, Frame)
             self.frames.append((int(event.opcode), bytes(event.data)))
 
+    @property
+    def is_closed(self) -> bool:
+        return bool(self.ends)
+
+    @property
+    def is_aborted(self) -> bool:
+        return "abort" in self.ends
+
     def close(self) -> None:
-        self.is_closed = True
+        self.ends.append("close")
 
     def abort(self) -> None:
-        self.is_aborted = self.is_closed = True
+        self.ends.append("abort")
 
 
 class Listener:
@@ -106,11 +112,11 @@ async def test_the_servers_close_waits_for_the_clients(opened: Opened) -> None:
     """The endpoint is told that it is over, but not within its own call; the connection ends with the answer."""
     opened.socket.close(1000, "stopped")
     assert opened.listener.heard == []
-    await wait_until(lambda: opened.listener.heard == ["gone"], timeout_s=PATIENCE_S)
+    await wait_until(lambda: opened.listener.heard == ["gone"])
     opened.socket.data_received(sent(TEXT, b"late") + sent(PING, b"late"))
-    assert not opened.pipe.is_closed
+    assert opened.pipe.ends == []
     opened.socket.data_received(sent(CLOSE, struct.pack("!H", 1000)))
-    assert opened.pipe.is_closed
+    assert opened.pipe.ends == ["close"]
     assert opened.pipe.frames == [(CLOSE, struct.pack("!H", 1000) + b"stopped")]
     assert opened.listener.heard == ["gone"]
 
@@ -122,7 +128,7 @@ async def test_the_clients_close_is_answered_with_its_own_words(opened: Opened) 
     opened.socket.data_received(b"\xff" * 20)
     assert opened.pipe.frames == [(CLOSE, close)]
     assert opened.pipe.is_closed
-    await wait_until(lambda: opened.listener.heard == ["gone"], timeout_s=PATIENCE_S)
+    await wait_until(lambda: opened.listener.heard == ["gone"])
 
 
 async def test_nothing_is_sent_after_a_close(opened: Opened) -> None:
@@ -144,21 +150,21 @@ async def test_a_broken_rule_ends_the_connection(opened: Opened, data: bytes, co
     opened.socket.data_received(sent(TEXT, b"good") + data + sent(TEXT, b"late"))
     assert opened.close_frame[0] == code
     assert opened.pipe.is_closed
-    await wait_until(lambda: opened.listener.heard == [b"good", "gone"], timeout_s=PATIENCE_S)
+    await wait_until(lambda: opened.listener.heard == [b"good", "gone"])
 
 
 async def test_a_close_within_a_call_ends_the_reading(opened: Opened) -> None:
     """What came behind the text that the endpoint closed at is not told."""
     opened.listener.on_heard = lambda: opened.socket.close(1000, "done")
     opened.socket.data_received(sent(TEXT, b"first") + sent(TEXT, b"second"))
-    await wait_until(lambda: opened.listener.heard == [b"first", "gone"], timeout_s=PATIENCE_S)
+    await wait_until(lambda: opened.listener.heard == [b"first", "gone"])
 
 
 async def test_a_lost_connection_is_told_once(opened: Opened) -> None:
     """Half-closed by the client, reset, or cut: the transport says no more than that."""
     assert not opened.socket.eof_received()
     opened.socket.connection_lost(ConnectionResetError())
-    await wait_until(lambda: opened.listener.heard == ["gone"], timeout_s=PATIENCE_S)
+    await wait_until(lambda: opened.listener.heard == ["gone"])
     assert opened.lost == [opened.socket]
     opened.socket.send_text(b"late")
     assert opened.pipe.frames == []
@@ -167,11 +173,12 @@ async def test_a_lost_connection_is_told_once(opened: Opened) -> None:
 async def test_a_paused_transport_holds_up_the_sender(opened: Opened) -> None:
     """It is told when it may go on. Of the pings that came meanwhile only the last is answered."""
     opened.socket.pause_writing()
-    assert not opened.socket.is_writable
+    states = [opened.socket.is_writable]
     opened.socket.data_received(sent(PING, b"1") + sent(PING, b"2"))
     assert opened.pipe.frames == []
     opened.socket.resume_writing()
-    assert opened.socket.is_writable
+    states.append(opened.socket.is_writable)
+    assert states == [False, True]
     assert opened.pipe.frames == [(PONG, b"2")]
     assert opened.listener.heard == ["writable"]
 
@@ -201,7 +208,7 @@ async def test_who_answers_no_ping_is_cut() -> None:
             stale.socket.data_received(sent(PONG, stale.pings[-1] + b"!"))
         return dead.pipe.is_aborted and stale.pipe.is_aborted
 
-    await wait_until(look, timeout_s=PATIENCE_S)
+    await wait_until(look)
     assert dead.close_frame == (1011, "keepalive ping timeout")
     assert stale.close_frame == (1011, "keepalive ping timeout")
 
@@ -211,7 +218,7 @@ async def test_who_answers_is_pinged_again_and_stays() -> None:
     keepalive = Keepalive(0.05, 60)
     alive, other = Opened(keepalive), Opened(keepalive)
     for number in range(1, 4):
-        await wait_until(lambda number=number: len(alive.pings) == number, timeout_s=PATIENCE_S)  # type: ignore[misc]
+        await wait_until(lambda number=number: len(alive.pings) == number)
         alive.socket.data_received(sent(PONG, alive.pings[-1]))
         other.socket.data_received(sent(PONG, other.pings[-1] if other.pings else b""))
     assert not alive.pipe.is_closed
@@ -222,5 +229,5 @@ async def test_who_answers_is_pinged_again_and_stays() -> None:
         other.socket.data_received(sent(PONG, other.pings[-1]))
         return len(other.pings) > others
 
-    await wait_until(other_is_pinged, timeout_s=PATIENCE_S)
+    await wait_until(other_is_pinged)
     assert len(alive.pings) == left_with
