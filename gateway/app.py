@@ -47,8 +47,8 @@ from gateway.http.cross_origin import cross_origin
 from gateway.http.refusal import EXCEPTION_HANDLERS
 from gateway.http.side import HttpSide
 from gateway.hub import Hub
-from gateway.metrics import GatewayMetrics
 from gateway.keepalive import Keepalive
+from gateway.metrics import GatewayMetrics
 from gateway.once import Once
 from gateway.pages.door import PagesDoor
 from gateway.presence import Presence

@@ -1,6 +1,7 @@
 import asyncio
 import struct
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from websockets.frames import Frame, Opcode
@@ -217,8 +218,12 @@ async def test_who_answers_is_pinged_again_and_stays() -> None:
     """And is pinged no more when it has left."""
     keepalive = Keepalive(0.05, 60)
     alive, other = Opened(keepalive), Opened(keepalive)
+
+    def is_pinged(times: int) -> bool:
+        return len(alive.pings) == times
+
     for number in range(1, 4):
-        await wait_until(lambda number=number: len(alive.pings) == number)
+        await wait_until(partial(is_pinged, number))
         alive.socket.data_received(sent(PONG, alive.pings[-1]))
         other.socket.data_received(sent(PONG, other.pings[-1] if other.pings else b""))
     assert not alive.pipe.is_closed
