@@ -28,6 +28,13 @@ class DrainEnding(StrEnum):
     FAILED = "failed"
 
 
+class UpstreamTransport(StrEnum):
+    """What carries requests to the model server."""
+
+    PUSH = "push"
+    PLAIN = "plain"
+
+
 def _known_upstream(value: str) -> str:
     module, _, function = value.partition(":")
     if value in {"responses", "chat"} or (module and function.isidentifier()):
@@ -196,6 +203,11 @@ class Settings(BaseModel):
         default=False,
         description="Asks a Chat Completions server for its usage in every chunk, as vLLM offers: then also a stopped "
         "response has exact usage. A server that does not know it may refuse.",
+    )
+    upstream_transport: UpstreamTransport = Field(
+        UpstreamTransport.PUSH,
+        description="`push` reads a model server's answers as their bytes arrive; `plain` is httpx2's own transport, "
+        "slower, the reference, and what is used where the environment names a proxy.",
     )
     upstream_gap_s: float = Field(
         120.0, ge=0.1, le=3600, description="Seconds an upstream may be silent between two bytes."

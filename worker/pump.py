@@ -85,6 +85,9 @@ class Pump:
         if self._stopping:
             return
         self._stopping = True
+        if self._stream is not None:
+            # Before anything else: the cancel takes turns of the event loop to get there.
+            self._stream.cut()
         if self._task is not None and not self._task.done():
             self._force = asyncio.get_running_loop().call_later(_FORCE_CLOSE_AFTER_S, self._force_close)
             self._task.cancel()
@@ -131,14 +134,17 @@ class Pump:
                 self._hand_on([Finish("failed", {}, None, failure=_CRASHED)])
             self._on_end()
 
-    def _hand_on(self, pieces: list[Piece]) -> None:
-        """Hand pieces to the scribe; after a finish nothing more."""
-        if not self._finished:
+    def _hand_on(self, pieces: list[Piece]) -> bool:
+        """Hand pieces to the scribe; after a finish nothing more, nor after a stop. Return whether more are wanted."""
+        if self._stopping:
+            self.dropped = pieces
+        elif not self._finished:
             last = pieces[-1]
             self._finished = isinstance(last, Finish)
             if isinstance(last, Finish) and last.failure is not None:
                 self._on_failure(last.failure.cause)
             self._on_pieces(pieces)
+        return not self._finished and not self._stopping
 
     async def _read_with_retries(self) -> None:
         attempt = 0
@@ -177,11 +183,8 @@ class Pump:
         async with self._source.open(self._request) as stream:
             self._call.answered()
             self._stream = stream
-            async for pieces in stream:
-                if self._stopping:
-                    self.dropped = pieces
-                    return
-                self._hand_on(pieces)
+            if not self._stopping:
+                await stream.pour(self._hand_on)
 
 
 def _delay_s(attempt: int, retry_after_s: float | None) -> float:

@@ -126,7 +126,9 @@ async def open_source(settings: Settings, on_worn_out: Callable[[], None]) -> As
             yield own
         return
     async with UpstreamClient(
-        max_connections=settings.worker_concurrency + 8, read_timeout_s=settings.upstream_gap_s
+        max_connections=settings.worker_concurrency + 8,
+        read_timeout_s=settings.upstream_gap_s,
+        transport=settings.upstream_transport,
     ) as client:
         yield OpenAISource(
             client,

@@ -1,7 +1,7 @@
 """Sources that a test holds in its hand: what they yield, when, and how they take their cancellation."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
@@ -63,6 +63,15 @@ class FakeStream:
             finally:
                 getting.cancel()
                 closing.cancel()
+
+    async def pour(self, take: Callable[[list[Piece]], bool]) -> None:
+        """Have the pieces taken."""
+        async for pieces in self:
+            if not take(pieces):
+                return
+
+    def cut(self) -> None:
+        """Change nothing: what a cut does not do, the cancel and the close do."""
 
     async def close(self) -> None:
         """End the iteration from outside."""

@@ -7,6 +7,8 @@ stop must not wait in its back-off), nor what the bytes mean.
 Guarantees that a stream which is left, closed or cancelled, however often and at whatever point, has its connection
 closed within a few turns of the event loop, and that the pool keeps nothing of it.
 
+Two transports carry the requests (`push_transport`, and httpx2's own), and one set of tests holds them both to this.
+
 Why so much care: `httpcore2` frees its pool's slot after an `await`, and a second cancellation that lands in it leaves
 the slot taken for ever (anyio's shield does not hold off asyncio's own `task.cancel()`). So everything that may be
 cancelled half-way runs in a task of the client's own, which nobody else cancels, and at most once.
@@ -21,17 +23,21 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, TypeVar
+from urllib.request import getproxies
 
 import httpx2
 import msgspec
 import openai
 
+from andon.settings import UpstreamTransport
 from andon.tracing import outgoing
 from worker.upstream.errors import UpstreamError, UpstreamMisconfiguredError
 from worker.upstream.failures import garbage_failure
+from worker.upstream.push_transport import PushTransport, exchange_of
+from worker.upstream.pushed_stream import PushedStream
 from worker.upstream.redact import Redact, redactor
 from worker.upstream.status import status_error
-from worker.upstream.stream import UpstreamStream
+from worker.upstream.stream import ByteStream, UpstreamStream
 from worker.upstream.transport_errors import BROKEN_BODY, connection_error, timeout_error
 
 UpstreamPath: TypeAlias = Literal["/responses", "/chat/completions"]
@@ -45,6 +51,7 @@ _ERROR_BODY_BYTES = 64 * 1024  # enough for any error object; the SDK would read
 _ERROR_BODY_S = 2.0
 _CLOSE_S = 5.0  # closing a socket takes none of it; a bound all the same
 _FIRST_REFUSED_STATUS = 300
+_MOST_IDLE = 100  # connections kept for the next request: the SDK's own default
 
 # Compressed bytes would come in blocks, late, and cost more than they save.
 _HEADERS = {
@@ -73,14 +80,17 @@ class UpstreamClient:
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         base_url: str | None = None,
         api_key: str | None = None,
+        transport: UpstreamTransport = UpstreamTransport.PUSH,
     ) -> None:
         timeout = httpx2.Timeout(
             connect=connect_timeout_s, read=read_timeout_s, write=WRITE_TIMEOUT_S, pool=POOL_TIMEOUT_S
         )
+        max_idle = min(max_connections, _MOST_IDLE)
         self._http = openai.DefaultAsyncHttpxClient(
             http2=False,
             timeout=timeout,
-            limits=httpx2.Limits(max_connections=max_connections, max_keepalive_connections=min(max_connections, 100)),
+            limits=httpx2.Limits(max_connections=max_connections, max_keepalive_connections=max_idle),
+            transport=_push_transport(transport, max_connections, max_idle),
             event_hooks={"response": [self._refuse]},
         )
         self._sdk = _make_sdk(self._http, timeout, base_url, api_key)
@@ -114,7 +124,7 @@ class UpstreamClient:
         await self._sdk.close()
 
     @asynccontextmanager
-    async def stream(self, path: UpstreamPath, body: Mapping[str, Any]) -> AsyncIterator[UpstreamStream]:
+    async def stream(self, path: UpstreamPath, body: Mapping[str, Any]) -> AsyncIterator[ByteStream]:
         """POST `body`, and give the stream of the answer once its headers have come.
 
         Raises UpstreamError when there is none. Cancelling is safe everywhere: the connection is closed.
@@ -127,7 +137,7 @@ class UpstreamClient:
             opener.add_done_callback(self._close_orphan)
             opener.cancel()
             raise
-        stream = UpstreamStream(opener.result(), self)
+        stream = self._stream_of(opener.result())
         try:
             yield stream
         finally:
@@ -143,7 +153,11 @@ class UpstreamClient:
 
     def _close_orphan(self, opener: "asyncio.Task[httpx2.Response]") -> None:
         if not opener.cancelled() and opener.exception() is None:
-            self.own(UpstreamStream(opener.result(), self).close())
+            self.own(self._stream_of(opener.result()).close())
+
+    def _stream_of(self, response: httpx2.Response) -> ByteStream:
+        exchange = exchange_of(response)
+        return UpstreamStream(response, self) if exchange is None else PushedStream(response.status_code, exchange)
 
     async def _post(self, path: UpstreamPath, content: bytes) -> httpx2.Response:
         """Send the request through the SDK's lowest public door: its URL and headers, no object a chunk."""
@@ -176,6 +190,13 @@ class UpstreamClient:
             raise UpstreamError(garbage_failure(f"its type is {kind.split(';')[0]}"), retryable=False)
         if response.is_success and encoding != "identity":
             raise UpstreamError(garbage_failure("it is compressed, which was not asked for"), retryable=False)
+
+
+def _push_transport(transport: UpstreamTransport, most: int, most_idle: int) -> PushTransport | None:
+    """Return the transport to use; None for httpx2's own, which knows the proxies that the environment names."""
+    if transport is UpstreamTransport.PLAIN or getproxies().keys() & {"http", "https", "all"}:
+        return None
+    return PushTransport(max_connections=most, max_idle=most_idle)
 
 
 def _make_sdk(

@@ -7,9 +7,9 @@ the decision to stop.
 Guarantees that the connection of a source that is left, for whatever reason, is closed at once.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final, Literal, Protocol, Self
+from typing import Any, Final, Literal, Protocol, Self, TypeAlias
 
 from andon.pieces import Cause, Finish, Piece
 from andon.tracing import Attribute, Attributes, here
@@ -21,11 +21,15 @@ from worker.upstream.errors import SseEventTooLargeError, UpstreamError
 from worker.upstream.failures import failed, garbage_failure
 from worker.upstream.responses import ResponsesTranslator
 from worker.upstream.sse import SseParser
-from worker.upstream.stream import UpstreamStream
+from worker.upstream.stream import ByteStream
 from worker.upstream.translator import Translator, TranslatorContext
 
 # An error event as the very first thing is the model server's way to refuse after it said 200.
 _RETRYABLE_FIRST = frozenset({Cause.UPSTREAM_ERROR, Cause.UPSTREAM_RATE_LIMITED, Cause.UPSTREAM_CUT})
+
+
+# Takes the next pieces; False if no more are wanted.
+TakePieces: TypeAlias = Callable[[list[Piece]], bool]
 
 
 class PieceStream(Protocol):
@@ -51,6 +55,18 @@ class PieceStream(Protocol):
 
     async def __anext__(self) -> list[Piece]:
         """Return the next pieces, never an empty list."""
+        ...
+
+    async def pour(self, take: TakePieces) -> None:
+        """Have the pieces taken as they come, until the end, or until no more are wanted.
+
+        They are what an iteration would give, without a task in between. What `take` raises ends it; cancelling it is
+        safe.
+        """
+        ...
+
+    def cut(self) -> None:
+        """End the upstream in this very call, as far as that can be; `close` does the rest. May be repeated."""
         ...
 
     async def close(self) -> None:
@@ -80,7 +96,7 @@ class HttpPieceStream:
 
     left_behind: Final = False
 
-    def __init__(self, stream: UpstreamStream, translator: Translator) -> None:
+    def __init__(self, stream: ByteStream, translator: Translator) -> None:
         self._stream = stream
         self._translator = translator
         self._parser = SseParser()
@@ -111,6 +127,37 @@ class HttpPieceStream:
                 return pieces
         raise StopAsyncIteration
 
+    async def pour(self, take: TakePieces) -> None:
+        """Have the pieces taken. See `PieceStream`."""
+        if self._first and not self._closed:
+            pieces, self._first = self._first, []
+            if not take(pieces):
+                return
+        if self._closed or self._translator.finished:
+            return
+        is_wanted = True
+
+        def take_bytes(chunk: bytes) -> bool:
+            nonlocal is_wanted
+            _, pieces = self._parsed(chunk)
+            if pieces:
+                is_wanted = take(pieces)
+            return is_wanted and not (self._closed or self._translator.finished)
+
+        try:
+            await self._stream.pour(take_bytes)
+        except UpstreamError as error:
+            self._closed = True  # nothing follows the Finish
+            take([failed(error.failure, self.usage_so_far)])
+        if is_wanted and not (self._closed or self._translator.finished):
+            take(self._translator.eof())
+
+    def cut(self) -> None:
+        """Close the connection in this call, unless the finish was seen: then it may serve another request."""
+        if not self._translator.finished:
+            self._closed = True
+            self._stream.cut()
+
     async def close(self) -> None:
         """Close the connection; the iteration ends without a Finish, unless it was given."""
         self._closed = True
@@ -138,6 +185,10 @@ class HttpPieceStream:
             if self._closed:
                 return True, []
             return True, self._translator.eof()
+        return self._parsed(chunk)
+
+    def _parsed(self, chunk: bytes) -> tuple[bool, list[Piece]]:
+        """Return whether an event came with these bytes, and its pieces. Raises UpstreamError for garbage."""
         try:
             events = self._parser.feed(chunk)
         except SseEventTooLargeError as error:

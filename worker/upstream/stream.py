@@ -7,15 +7,64 @@ happens: the client does, so that nobody cancels it (see `client` for why).
 import asyncio
 import contextlib
 import socket
-from collections.abc import Coroutine
-from typing import Any, Protocol, Self, cast
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, Self, TypeAlias, cast
 
 import httpx2
 
 from worker.upstream.errors import UpstreamError
 from worker.upstream.transport_errors import BROKEN_BODY, broken_body_error
 
-_LINGER_S = 0.05  # a finished stream's last bytes come with its finish; then its connection can be used again
+LINGER_S = 0.05  # a finished stream's last bytes come with its finish; then its connection can be used again
+
+
+# Takes the next bytes; False if no more are wanted.
+TakeBytes: TypeAlias = Callable[[bytes], bool]
+
+
+class ByteStream(Protocol):
+    """The body of one answer, as an async iterator of the bytes as they arrive. Read it from one task at a time.
+
+    Iterating and pouring raise UpstreamError when the body breaks or stalls; they just end when the body does, and when
+    the stream was closed from this side. Cancelling either is safe; leave the `async with` afterwards.
+    """
+
+    @property
+    def status(self) -> int:
+        """The HTTP status, always a success: others raise before there is a stream."""
+        ...
+
+    @property
+    def closed(self) -> bool:
+        """Whether closing began, from whatever side."""
+        ...
+
+    def __aiter__(self) -> Self:
+        """Return itself: the body can be read once."""
+        ...
+
+    async def __anext__(self) -> bytes:
+        """Return the next bytes."""
+        ...
+
+    async def pour(self, take: TakeBytes) -> None:
+        """Have the bytes taken as they arrive, until the end, or until no more are wanted.
+
+        What `take` raises ends it.
+        """
+        ...
+
+    def cut(self) -> None:
+        """Close the connection in this call; the rest of the closing follows by itself. Idempotent."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connection, and wait until all of it is gone. Idempotent; safe while another task reads."""
+        ...
+
+    def release(self) -> None:
+        """Let go of a stream whose finish was seen: read to its end, briefly, so that its connection is kept."""
+        ...
 
 
 class TaskOwner(Protocol):
@@ -27,11 +76,7 @@ class TaskOwner(Protocol):
 
 
 class UpstreamStream:
-    """The body of one answer, as an async iterator of the bytes as they arrive. Read it from one task at a time.
-
-    Iterating raises UpstreamError when the body breaks or stalls; it just ends when the body does, and when the stream
-    was closed from this side. Cancelling a read is safe; leave the `async with` afterwards.
-    """
+    """The body of an answer that httpx2's own transport brought. Meets `ByteStream`."""
 
     def __init__(self, response: httpx2.Response, owner: TaskOwner) -> None:
         self._response = response
@@ -75,15 +120,26 @@ class UpstreamStream:
         finally:
             self._reading = False
 
+    async def pour(self, take: TakeBytes) -> None:
+        """Pull, and have it taken. See `ByteStream`."""
+        async for data in self:
+            if not take(data):
+                return
+
+    def cut(self) -> None:
+        """Shut the socket down; the rest is done in the client's own task."""
+        if self._closer is None:
+            self._shut_down()
+            self._closer = self._owner.own(self._dispose())
+
     async def close(self) -> None:
         """Close the connection: the socket is shut down before this first awaits.
 
         Idempotent, and safe while another task reads: its iteration ends. Cancelling it is safe too: the closing goes
         on in the client's own task.
         """
-        if self._closer is None:
-            self._shut_down()
-            self._closer = self._owner.own(self._dispose())
+        self.cut()
+        assert self._closer is not None
         await asyncio.wait({self._closer})
 
     def release(self) -> None:
@@ -109,7 +165,7 @@ class UpstreamStream:
 
     async def _linger(self) -> None:
         with contextlib.suppress(TimeoutError, StopAsyncIteration, UpstreamError):
-            async with asyncio.timeout(_LINGER_S):
+            async with asyncio.timeout(LINGER_S):
                 while not self._at_end:
                     await self._read()
         await self._dispose()

@@ -6,6 +6,7 @@ It tells when a client's end of a connection was seen, which is what a stop is a
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -130,7 +131,7 @@ class ModelServer:
 
 
 @asynccontextmanager
-async def model_server() -> AsyncIterator[ModelServer]:
+async def model_server(tls: ssl.SSLContext | None = None) -> AsyncIterator[ModelServer]:
     """Run a server on a free port of the loopback."""
     server = ModelServer()
     tasks: set[asyncio.Task[None]] = set()
@@ -140,7 +141,7 @@ async def model_server() -> AsyncIterator[ModelServer]:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    listener = await asyncio.start_server(connected, "127.0.0.1", 0)
+    listener = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
     server.port = listener.sockets[0].getsockname()[1]
     try:
         yield server

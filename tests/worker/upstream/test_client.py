@@ -10,7 +10,7 @@ import pytest
 
 from andon.pieces import Cause
 from tests.worker.upstream.conftest import API_KEY
-from tests.worker.upstream.connections import assert_gone, assert_nothing_in_use, pool_of, until_settled
+from tests.worker.upstream.connections import assert_gone, assert_nothing_in_use, kept_by, plug_of, until_settled
 from tests.worker.upstream.model_server import Exchange, ModelServer
 from worker.upstream.client import UpstreamClient
 from worker.upstream.errors import UpstreamError, UpstreamMisconfiguredError
@@ -127,12 +127,10 @@ async def test_the_server_sees_a_close_before_the_loop_turns(server: ModelServer
     server.script = trickle
     async with client.stream("/responses", BODY) as stream:
         await anext(stream)
-        plug = stream._response.extensions["network_stream"].get_extra_info("socket")  # noqa: SLF001
-        closing = stream.close()
-        closing.send(None)  # run to its first await, and no other task
+        plug = plug_of(stream)
         with socket.fromfd(plug.fileno(), plug.family, plug.type) as duplicate:
+            stream.cut()
             assert duplicate.recv(1, socket.MSG_DONTWAIT) == b""  # an open connection would block
-        closing.close()
 
 
 async def test_a_released_stream_gives_its_connection_back(server: ModelServer, client: UpstreamClient) -> None:
@@ -243,7 +241,7 @@ async def test_two_hundred_cancels_at_any_point_leave_no_connection_and_no_reque
     async with client.stream("/responses", BODY) as stream:
         assert b"".join([chunk async for chunk in stream]) == b"onetwo"
     async with asyncio.timeout(1):
-        await server.until_at_most(len(pool_of(client).connections))
+        await server.until_at_most(kept_by(client))
 
 
 @pytest.mark.parametrize(

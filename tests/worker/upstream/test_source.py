@@ -80,10 +80,10 @@ async def test_a_chat_comes_through(server: ModelServer, client: UpstreamClient)
 
     server.script = chat
     async with OpenAISource(client, "chat", limit_field="max_tokens").open({**BODY, "max_output_tokens": 9}) as stream:
-        first = await anext(stream)
-        assert isinstance(first[-1], Delta)
+        pieces = await anext(stream)
+        assert Delta in map(type, pieces)
         assert stream.usage_so_far is not None
-        pieces = await read_all(stream)
+        pieces += await read_all(stream)
     assert isinstance(pieces[-1], Finish)
     assert pieces[-1].usage == stream.usage_so_far
     assert server.exchanges[0].path == "/v1/chat/completions"

@@ -89,6 +89,16 @@ class OwnStream:
         self._room.set()
         return pieces
 
+    async def pour(self, take: Callable[[list[Piece]], bool]) -> None:
+        """Have the pieces taken as they come. See `PieceStream`."""
+        async for pieces in self:
+            if not take(pieces):
+                return
+
+    def cut(self) -> None:
+        """Fence it off and cancel it."""
+        self._fence()
+
     async def close(self) -> None:
         """Fence it off, cancel it, and wait for its end, but no longer than the grace. See `PieceStream`."""
         self._fence()
