@@ -21,11 +21,12 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import DataError, NoScriptError, ResponseError
 
 from andon.connection import OpenConnection, StandingConnection
 from andon.errors import StoreUnavailable
 from andon.intake import read_replies
+from andon.outlet import Outlet, outlet_of
 
 Argument: TypeAlias = str | bytes | int | float
 
@@ -69,6 +70,12 @@ class Link(StandingConnection):
         # Written, reply not yet read, in order.
         self._in_flight: deque[Call] = deque()
         self._wake = asyncio.Event()
+        # Writes at once; None while no connection stands, or where it has none: then the writer's task does.
+        self._outlet: Outlet | None = None
+        # Why a write at once failed: the writer's task gives up the connection.
+        self._failure: OSError | None = None
+        # Whether this turn's commands are on their way out.
+        self._is_departing = False
 
     def call(
         self, *args: Argument, timeout_s: float | None = None, if_unknown: tuple[Argument, ...] | None = None
@@ -89,7 +96,11 @@ class Link(StandingConnection):
             fail(call, "too many commands wait for Redis")
         else:
             self._unsent.append(call)
-            self._wake.set()
+            if self._outlet is None:
+                self._wake.set()
+            elif not self._is_departing:
+                self._is_departing = True
+                asyncio.get_running_loop().call_soon(self._depart)
 
     def call_many(self, commands: Sequence[tuple[Argument, ...]]) -> "list[asyncio.Future[Any]]":
         """Queue commands that must stay neighbours on the wire."""
@@ -102,15 +113,45 @@ class Link(StandingConnection):
     async def _write(self, connection: AbstractConnection) -> None:
         # Calls may have gathered while there was no connection.
         self._wake.set()
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            calls = self._departing()
-            self._unsent.clear()
-            if calls:
-                # Before the write: if it fails midway, nobody knows what ran, and `_lost` says so to them all.
-                self._in_flight.extend(calls)
-                await self._send(connection, [call.args for call in calls])
+        self._outlet = outlet_of(connection)
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                if self._failure is not None:
+                    raise self._failure
+                calls = self._departing()
+                self._unsent.clear()
+                if calls:
+                    # Before the write: if it fails midway, nobody knows what ran, and `_lost` says so to them all.
+                    self._in_flight.extend(calls)
+                    await self._send(connection, [call.args for call in calls])
+        finally:
+            self._outlet = self._failure = None
+
+    def _depart(self) -> None:
+        """Write what was called in this turn; where the server is behind, the writer's task waits for it."""
+        self._is_departing = False
+        outlet = self._outlet
+        if outlet is None or outlet.is_behind:
+            self._wake.set()
+            return
+        calls = self._departing()
+        self._unsent.clear()
+        packed = []
+        for call in calls:
+            try:
+                packed.append(outlet.packed(call.args))
+            except DataError as error:
+                fail_with(call, error)
+            else:
+                self._in_flight.append(call)
+        if packed:
+            try:
+                outlet.write(packed)
+            except (RuntimeError, OSError) as error:  # RuntimeError: uvloop's word for a transport that has just closed
+                self._failure = OSError(f"the connection was closed: {error}")
+                self._wake.set()
 
     def _departing(self) -> list[Call]:
         return [call for call in self._unsent if not call.reply.done()]

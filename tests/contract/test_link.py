@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import ResponseError
+from redis.exceptions import DataError, ResponseError
 
 from andon.database import Database, connection_maker
 from andon.embedded import EmbeddedValkey
 from andon.errors import StoreUnavailable
-from andon.link import Argument, Link
+from andon.link import Argument, Call, Link
+from andon.outlet import Outlet
+from andon.response import Status
 from tests.stack.waiting import wait_until
 
 DEADLINE_S = 0.4
@@ -25,14 +27,13 @@ class WatchedLink(Link):
 
     async def _write(self, connection: AbstractConnection) -> None:
         self.writes = []
-        sent = connection.send_packed_command
-
-        async def count(command: Any, check_health: bool = True) -> None:
-            self.writes.append(b"".join(command).count(b"*2\r\n$4\r\nECHO"))
-            await sent(command, check_health)
-
-        connection.send_packed_command = count  # type: ignore[method-assign]
         await super()._write(connection)
+
+    def _departing(self) -> list[Call]:
+        calls = super()._departing()
+        if calls:
+            self.writes.append(sum(call.args[0] == "ECHO" for call in calls))
+        return calls
 
 
 @pytest.fixture
@@ -208,11 +209,70 @@ async def test_too_many_unsent_calls_fail_at_once() -> None:
             await calls[-1]
 
 
+@pytest.fixture(params=["at once", "by the writer's task"])
+def way_out(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each way out in turn: the task's is the plain one."""
+    if request.param != "at once":
+        monkeypatch.setattr("andon.link.outlet_of", lambda _: None)
+
+
+@pytest.mark.usefixtures("way_out")
+async def test_commands_are_the_same_whichever_way_they_go_out(link: WatchedLink) -> None:
+    """Text, bytes, numbers, and members of enumerations, which hiredis does not take."""
+    given: tuple[Argument, ...] = ("é", b"\xff\n", 7, 1.5, 1e22, 1e-7, Status.CANCELLED, "x" * 300_000)
+    assert await asyncio.gather(*(link.call("ECHO", argument) for argument in given)) == [
+        "é".encode(), b"\xff\n", b"7", b"1.5", b"1e+22", b"1e-07", b"cancelled", b"x" * 300_000,
+    ]  # fmt: skip
+
+
+async def test_what_is_no_argument_fails_its_call_alone(link: WatchedLink) -> None:
+    """A fault of ours does not take the connection from others."""
+    before, wrong, after = link.call("ECHO", 1), link.call("ECHO", None), link.call("ECHO", 2)  # type: ignore[arg-type]
+    assert (await before, await after) == (b"1", b"2")
+    with pytest.raises(DataError):
+        await wrong
+
+
+async def test_more_than_the_server_takes_waits_and_comes_in_order(own_valkey: EmbeddedValkey) -> None:
+    """Written at once until the transport is behind, then as the server takes it."""
+    link = Link(connection_maker(own_valkey.url, timeout_s=15), timeout_s=15)
+    async with link.open():
+        await link.connected.wait()
+        os.kill(own_valkey.pid, signal.SIGSTOP)
+        calls = []
+        for number in range(200):
+            calls.append(link.call("ECHO", str(number).encode() + b"x" * 10_000))
+            await asyncio.sleep(0)
+        os.kill(own_valkey.pid, signal.SIGCONT)
+        replies = [(await call).rstrip(b"x") for call in calls]
+        assert replies == [str(number).encode() for number in range(200)]
+
+
+async def test_a_write_at_once_into_a_transport_that_has_just_closed_is_a_lost_connection(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same as by the writer's task, below."""
+    assert await database.call("PING") == b"PONG"
+    write = Outlet.write
+    failures = [RuntimeError("unable to perform operation on <UnixTransport closed=True>; the handler is closed")]
+
+    def closing(self: Outlet, commands: Any) -> None:
+        if failures:
+            raise failures.pop()
+        write(self, commands)
+
+    monkeypatch.setattr(Outlet, "write", closing)
+    with pytest.raises(StoreUnavailable):
+        await database.call("PING")
+    assert await database.call("PING") == b"PONG"
+
+
 async def test_a_write_into_a_transport_that_has_just_closed_is_a_lost_connection(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Said by uvloop as RuntimeError: it costs the calls in flight, and never the process."""
     assert await database.call("PING") == b"PONG"
+    monkeypatch.setattr(Outlet, "is_behind", True)
     send = AbstractConnection.send_packed_command
     failures = [RuntimeError("unable to perform operation on <UnixTransport closed=True>; the handler is closed")]
 
