@@ -131,7 +131,7 @@ class Database:
         """Run one command. Called at once, in order; await the result when it is wanted."""
         return self._link.call(*args, timeout_s=timeout_s)
 
-    def eval(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> Awaitable[Any]:
+    def eval(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> "asyncio.Future[Any]":
         """Run a script. It is sent at once, in order; await the result when it is wanted."""
         tail = (len(keys), *keys, *args)
         return self._link.call("EVALSHA", script.sha, *tail, if_unknown=("EVAL", script.text, *tail))

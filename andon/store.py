@@ -358,8 +358,12 @@ class Store(Reads):
 
     async def append(self, job: Claimed, first: int, frames: list[bytes], *, renew: bool) -> Outcome:
         """Log frames numbered from `first` and publish them. `renew`: renew the keys' time to live as well."""
+        return outcome_of(await self.begin_append(job, first, frames, renew=renew))
+
+    def begin_append(self, job: Claimed, first: int, frames: list[bytes], *, renew: bool) -> "asyncio.Future[Any]":
+        """Send an append; `outcome_of` tells what its reply means. No task is needed for the most frequent of calls."""
         rid = job.response_id
-        reply = await self.database.eval(
+        return self.database.eval(
             script("append"),
             [keys.job(rid), keys.log(rid)],
             [
@@ -372,7 +376,6 @@ class Store(Reads):
                 *frames,
             ],
         )
-        return outcome_of(reply)
 
     async def settle(
         self,

@@ -24,7 +24,7 @@ from andon.frames import decode, encode
 from andon.ids import ResponseId
 from andon.logs import about
 from andon.pieces import Cause, Delta, Failure, Finish, Piece
-from andon.replies import Claimed, Outcome, Written
+from andon.replies import Claimed, Outcome, Written, outcome_of
 from andon.response import DEADLINE_EXCEEDED, Ending, Stop, settlement, terminal_frame
 from andon.settings import Settings
 from andon.store import Store
@@ -82,8 +82,13 @@ class Scribe:
         # Cleared when the log refuses: too many claims, or output after all.
         self._may_requeue = True
         self._wake = asyncio.Event()
+        # The reply to the append in flight; None while none is.
+        self._reply: asyncio.Future[Any] | None = None
+        # Why that append has no answer: the run repeats it, or fails of it. None while all is well.
+        self._trouble: Exception | None = None
+        self._loop = asyncio.get_running_loop()
         # Loop time of the last answer about this job's mark: the beat looks at those that are silent.
-        self.heard_at = asyncio.get_running_loop().time()
+        self.heard_at = self._loop.time()
         self._renewed_at = self.heard_at
         # Loop time of the claim.
         self._claimed_at = self.heard_at
@@ -155,7 +160,45 @@ class Scribe:
             self._log.info("run.capped")
             self._finish = Finish("incomplete", {}, None, incomplete_reason="max_output_tokens")
             self._pump.stop()
-        self._wake_up()
+        if self._finish is None:
+            self._set_out()
+        else:
+            self._wake_up()
+
+    # ── appends, while all is well: no task takes part ───────────────────────────────────────────────────────────
+
+    def _set_out(self) -> None:
+        """Append what may be logged now. While one batch is in flight the next one gathers: natural batching."""
+        if self._reply is not None or self._trouble is not None or self._verdict is not None:
+            return
+        if frames := self._book.depart():
+            renew = self._is_renewal_due()
+            self._reply = self._store.begin_append(self.job, self._book.next, frames, renew=renew)
+            self._reply.add_done_callback(self._renewed if renew else self._answered)
+
+    def _is_renewal_due(self) -> bool:
+        return self._loop.time() - self._renewed_at > self._renew_every_s
+
+    def _renewed(self, reply: "asyncio.Future[Any]") -> None:
+        """Take in the reply to an append that renewed the keys."""
+        if not reply.cancelled() and reply.exception() is None:
+            self._renewed_at = self._loop.time()
+        self._answered(reply)
+
+    def _answered(self, reply: "asyncio.Future[Any]") -> None:
+        """Take in the reply to an append, and append what has gathered meanwhile."""
+        self._reply = None
+        try:
+            outcome = outcome_of(reply.result())
+        except Exception as error:  # noqa: BLE001  raised by the run, which is told
+            self._trouble = error
+        else:
+            self.heard_at = self._loop.time()
+            self._learn(outcome)
+            if self._finish is None:
+                self._set_out()
+        if self._trouble is not None or self._finish is not None or self._verdict is not None:
+            self._wake_up()
 
     # ── the run ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -163,10 +206,9 @@ class Scribe:
         """Run the job to its ending. See the module for what it guarantees."""
         # What is logged for this run says so, in the tasks that it starts as well: the pump's, those of one's own code.
         bind_contextvars(**trace_fields(self._trace.context))
-        loop = asyncio.get_running_loop()
-        timeouts = [loop.call_later(self._settings.max_run_s, self._run_timed_out)]
+        timeouts = [self._loop.call_later(self._settings.max_run_s, self._run_timed_out)]
         if self.job.left_s is not None:
-            timeouts.append(loop.call_later(self.job.left_s, self._deadline_passed))
+            timeouts.append(self._loop.call_later(self.job.left_s, self._deadline_passed))
         try:
             if (request := await self._resolved()) is not None:
                 self._request = request
@@ -183,6 +225,9 @@ class Scribe:
             for timeout in timeouts:
                 timeout.cancel()
             self._pump.stop()
+            if self._reply is not None:
+                self._reply.remove_done_callback(self._answered)
+                self._reply.remove_done_callback(self._renewed)
             await self._pump.closed()
             self._trace.end()
 
@@ -213,28 +258,41 @@ class Scribe:
         self._decide(Failed(DEADLINE_EXCEEDED))
 
     async def _write_events(self) -> Verdict:
-        """Append what the pump brings until there is a verdict."""
-        while (verdict := self._verdict) is None:
+        """Wait until there is a verdict and no append is in flight; repeat one whose reply was lost."""
+        while (verdict := self._verdict) is None or self._reply is not None:
             await self._wake.wait()
             self._wake.clear()
-            if self._finish is not None:
+            if self._trouble is not None:
+                await self._repair(self._trouble)
+            elif self._finish is not None and self._reply is None:
                 # The last pieces are not appended: they enter the log with the ending, in one script.
                 self._decide(Finished(self._finish))
-            elif self._verdict is None and (frames := self._book.depart()):
-                # While one batch is in flight the next one gathers: natural batching.
-                await self._append(frames)
-                self._wake_up()
+        if self._trouble is not None:
+            await self._repair(self._trouble)
         return verdict
 
+    async def _repair(self, trouble: Exception) -> None:
+        """Send the append again whose reply was lost, until Redis answers or a verdict makes it unneeded."""
+        if not isinstance(trouble, StoreUnavailable):
+            raise trouble
+        self._log.warning("store.away", error=str(trouble))
+        if self._verdict is None:
+            await asyncio.sleep(_STORE_RETRY_FIRST_S)
+        if self._verdict is None:
+            await self._append(self._book.in_flight())
+        self._trouble = None
+        if self._finish is None:
+            self._set_out()
+        self._wake_up()
+
     async def _append(self, frames: list[bytes], *, past_verdict: bool = False) -> None:
-        loop = asyncio.get_running_loop()
-        first, renew = self._book.next, loop.time() - self._renewed_at > self._renew_every_s
+        first, renew = self._book.next, self._is_renewal_due()
         outcome = await self._repeat(
             lambda: self._store.append(self.job, first, frames, renew=renew), past_verdict=past_verdict
         )
         if outcome is None:
             return  # a verdict came while Redis was away; the ending finds out what was logged
-        self.heard_at = loop.time()
+        self.heard_at = self._loop.time()
         if renew:
             self._renewed_at = self.heard_at
         self._learn(outcome)

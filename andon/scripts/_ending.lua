@@ -31,25 +31,7 @@ local function created_frame(f)
   return frame_of(f, 'response.created', 0, ',"session":' .. f.session_json, QUEUED)
 end
 
--- A larger message would run into the server's limits for subscribers' output (8 MB for a minute by default), which
--- cut a gateway off; and a gateway reads what it is not sent from the log.
-local MOST_PUBLISHED_BYTES = 1048576
-
--- Publish frames with their header, or the header alone. Always the last thing that a script does.
-local function publish(channel, rid, first, frames, terminal)
-  local message = rid .. ' ' .. first .. ' ' .. (first + #frames - 1) .. ' ' .. (terminal and '!' or '.')
-  local bytes = 0
-  for i = 1, #frames do bytes = bytes + #frames[i] end
-  if bytes <= MOST_PUBLISHED_BYTES then message = message .. '\n' .. table.concat(frames, '\n') end
-  redis.call('SPUBLISH', channel, message)
-end
-
-local function append_frames(log, frames)
-  -- unpack() has a limit of some thousands; a batch may be larger.
-  for i = 1, #frames, 500 do
-    redis.call('RPUSH', log, unpack(frames, i, math.min(i + 499, #frames)))
-  end
-end
+--@include _log
 
 -- Leave the lane; returns the id of the response whose turn it is now, or ''. The caller promotes it, after it has
 -- put it into the queue: the queue stays a superset.

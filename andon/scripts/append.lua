@@ -7,7 +7,7 @@
 -- Returns: {'ok', length of the log} | {'stopped', length, mark (JSON)} | {'duplicate', length} | {'gap', length}
 --   | {'fenced'} | {'gone'}.
 
---@include _ending
+--@include _log
 
 local f = redis.call('HMGET', KEYS[1], 'state', 'owner', 'gen', 'stop_json')
 if not f[1] then return {'gone'} end

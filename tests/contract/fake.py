@@ -1,7 +1,7 @@
 """A `Database` on fakeredis: the scripts once more, in process, on another Lua and another implementation."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import fakeredis
@@ -20,7 +20,7 @@ class FakeDatabase(Database):
         self._client = fakeredis.FakeRedis(server=fakeredis.FakeServer(), protocol=2)
         self._client.response_callbacks.clear()  # replies as `Link` gives them
 
-    def call(self, *args: Argument, timeout_s: float | None = None) -> Awaitable[Any]:
+    def call(self, *args: Argument, timeout_s: float | None = None) -> "asyncio.Future[Any]":
         """Run one command."""
         del timeout_s
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -30,6 +30,6 @@ class FakeDatabase(Database):
             reply.set_exception(error)
         return reply
 
-    def eval(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> Awaitable[Any]:
+    def eval(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> "asyncio.Future[Any]":
         """Run a script without its shebang, which fakeredis cannot load."""
         return self.call("EVAL", script.without_flags(), len(keys), *keys, *args)
