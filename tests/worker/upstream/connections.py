@@ -10,7 +10,7 @@ from worker.upstream.push_transport import PushTransport
 from worker.upstream.pushed_stream import PushedStream
 from worker.upstream.stream import ByteStream, UpstreamStream
 
-GONE_WITHIN_S = 0.1
+GONE_WITHIN_S = 15  # a starved machine; that it is at once, another test shows, by what a call has done when it returns
 SETTLED_WITHIN_S = 15
 
 
