@@ -111,7 +111,8 @@ class StandingConnection(ABC):
         packed: Awaitable[None] = connection.send_packed_command(connection.pack_commands(commands), check_health=False)
         try:
             await packed
-        except (RedisError, RuntimeError) as error:
+        except (RedisError, RuntimeError, TypeError) as error:
+            # The last is what asyncio's own loop raises from Python 3.12 on, on a transport that has just closed.
             raise _closed_under_us(error) from error
 
     @abstractmethod

@@ -214,16 +214,16 @@ async def test_who_answers_no_ping_is_cut() -> None:
     assert stale.close_frame == (1011, "keepalive ping timeout")
 
 
+def has_pings(opened: Opened, number: int) -> bool:
+    return len(opened.pings) == number
+
+
 async def test_who_answers_is_pinged_again_and_stays() -> None:
     """And is pinged no more when it has left."""
     keepalive = Keepalive(0.05, 60)
     alive, other = Opened(keepalive), Opened(keepalive)
-
-    def is_pinged(times: int) -> bool:
-        return len(alive.pings) == times
-
-    for number in range(1, 4):
-        await wait_until(partial(is_pinged, number))
+    for number in (1, 2, 3):
+        await wait_until(partial(has_pings, alive, number))
         alive.socket.data_received(sent(PONG, alive.pings[-1]))
         other.socket.data_received(sent(PONG, other.pings[-1] if other.pings else b""))
     assert not alive.pipe.is_closed

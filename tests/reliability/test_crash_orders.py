@@ -38,7 +38,7 @@ class DyingDatabase(Database):
     def call(self, *args: Argument, timeout_s: float | None = None) -> Awaitable[Any]:
         return self._real.call(*args, timeout_s=timeout_s) if self._lives() else self._died()
 
-    def eval(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> Awaitable[Any]:
+    def eval(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> "asyncio.Future[Any]":
         return self._real.eval(script, keys, args) if self._lives() else self._died()
 
     def _lives(self) -> bool:
@@ -46,7 +46,7 @@ class DyingDatabase(Database):
         return self.left >= 0
 
     @staticmethod
-    def _died() -> Awaitable[Any]:
+    def _died() -> "asyncio.Future[Any]":
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         answer.set_exception(StoreUnavailable("the process is dead"))
         answer.exception()  # not every answer is looked at, as with the real one
