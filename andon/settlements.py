@@ -61,6 +61,8 @@ class Shipper:
         self._noted: dict[SessionTag, None] = {}
         # In a cluster: copied, and still in their outboxes; oldest first. When full they leave at once.
         self._copied: deque[_Copied] = deque()
+        # The last entry of each of those outboxes that was copied: what comes after it is new.
+        self._copied_up_to: dict[SessionTag, bytes] = {}
         self._wake = asyncio.Event()
 
     def note(self, tag: SessionTag) -> None:
@@ -87,7 +89,7 @@ class Shipper:
 
     async def ship(self, tag: SessionTag) -> int:
         """Ship all records of one session; return how many. Raises StoreUnavailable."""
-        shipped, after = 0, "-"
+        shipped, after = 0, _after(self._copied_up_to.get(tag))
         while rows := await self._database.call("XRANGE", keys.outbox(tag), after, "+", "COUNT", _AT_ONCE):
             oldest_ms = int((time.time() - KEEP_S) * 1000)
             copies = [
@@ -100,10 +102,11 @@ class Shipper:
             copied = _Copied(self._now() + _REPLICATES_S, tag, [entry_id for entry_id, _ in rows])
             if self._database.is_spread and len(self._copied) < _MOST_NOTED:
                 self._copied.append(copied)
+                self._copied_up_to[tag] = copied.entry_ids[-1]
             else:
                 await self._drop(copied)
             shipped += len(rows)
-            after = f"({copied.entry_ids[-1].decode()}"
+            after = _after(copied.entry_ids[-1])
         return shipped
 
     async def _drop_copied(self) -> None:
@@ -115,6 +118,8 @@ class Shipper:
                 _log.info("settlement.not_dropped", error=str(error))
 
     async def _drop(self, copied: _Copied) -> None:
+        if self._copied_up_to.get(copied.tag) == copied.entry_ids[-1]:
+            del self._copied_up_to[copied.tag]
         # An empty stream would stay for a week, one for every session that ever was.
         await self._database.eval(script("shipped"), [keys.outbox(copied.tag)], copied.entry_ids)
 
@@ -129,3 +134,8 @@ class Shipper:
         entry = dict(zip(fields[::2], fields[1::2], strict=True))
         owner = msgspec.json.decode(entry[b"settlement"], type=_Owner)
         return self._places.endings(owner.tenant, owner.subject, ResponseId(entry[b"response_id"].decode()))
+
+
+def _after(entry_id: bytes | None) -> str:
+    """Return the start of a range that begins after this entry; at the first, where there is none."""
+    return "-" if entry_id is None else f"({entry_id.decode()}"

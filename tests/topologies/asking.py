@@ -54,7 +54,8 @@ async def assert_ended_once(stack: Stack, response_id: str, status: str) -> None
     assert len(_settlements(stack, response_id)) == 1
 
 
-def _settlements(stack: Stack, response_id: str) -> list[dict[str, str]]:
+def _settlements(stack: Stack, response_id: str) -> set[str]:
+    """Return the different records of a response: shipping is at least once."""
     with stack.servers.client(keys.SETTLEMENTS) as client:
-        records = [decode(fields["settlement"].encode()) for _, fields in client.xrange(keys.SETTLEMENTS)]
-    return [record for record in records if record["response_id"] == response_id]
+        records: list[str] = [fields["settlement"] for _, fields in client.xrange(keys.SETTLEMENTS)]
+    return {record for record in records if decode(record.encode())["response_id"] == response_id}
