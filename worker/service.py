@@ -16,6 +16,7 @@ from andon import usage
 from andon.database import Database
 from andon.errors import StoreUnavailable
 from andon.exporting import exporting
+from andon.garbage import look_seldom
 from andon.ids import WorkerId, new_worker_id
 from andon.lifetime import background
 from andon.settings import Settings
@@ -72,6 +73,7 @@ async def _serve(settings: Settings, process_id: WorkerId) -> Source:
             trail = Trail(store, process=process_id)
             sweep = Sweep(database, settings, store=store, shipper=shipper, trail=trail)
             async with background(shipper.run(), sweep.run(), trail.run()), _shown(metrics, settings):
+                look_seldom()
                 while not shutdown.requested:
                     life = Life(
                         database=database,
