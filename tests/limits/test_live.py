@@ -31,6 +31,18 @@ async def _creates(client: Client, count: int) -> tuple[list[str], list[Event]]:
     return client.response_ids(), client.all("error")
 
 
+async def _let_in(stack: Stack) -> None:
+    """Create as a client does that was told to come back: places are freed a moment after the endings."""
+
+    async def is_let_in() -> bool:
+        reply = await post(stack, Prompt(tokens=2).body)
+        if reply.status_code != 200:
+            check_refusal(reply, "too_many_live_responses")
+        return bool(reply.status_code == 200)
+
+    await wait_until(is_let_in, timeout_s=20)
+
+
 async def test_exactly_the_limit_lives_over_both_doors_of_two_replicas(own_stack: OwnStack) -> None:
     """Sixteen creates at once, half of them over HTTP: five live, the rest is told so; stopped, they make room."""
     limit = {"ANDON_MAX_LIVE_PER_PRINCIPAL": "5"}
@@ -53,8 +65,7 @@ async def test_exactly_the_limit_lives_over_both_doors_of_two_replicas(own_stack
             assert event["stream_id"].startswith("lane")
         assert await count_keys(stack, "*:job:*") == 5
         await asyncio.gather(*(cancel(stack, response_id) for response_id in live))
-        again = await asyncio.gather(*(post(stack, Prompt(tokens=2).body) for _ in range(5)))
-        assert {reply.status_code for reply in again} == {200}
+        await asyncio.gather(*(_let_in(stack) for _ in range(5)))
 
 
 async def test_a_chat_is_counted_as_well(own_stack: OwnStack) -> None:

@@ -26,6 +26,7 @@ _MOST_HEAD_BYTES: Final = 100 * 1024  # as much as h11 takes; llhttp has no boun
 _MOST_HELD_BYTES: Final = 256 * 1024
 _FIRST_FINAL_STATUS: Final = 200
 
+_LARGE_HEAD: Final = "the head of the answer is too large"
 _CUT_HEAD: Final = "Server disconnected without sending a response."
 _CUT_BODY: Final = "peer closed connection without sending complete message body"
 
@@ -71,7 +72,10 @@ class Exchange(httpx2.AsyncByteStream):
         # Brings the head, or raises what came instead of it.
         self.head: asyncio.Future[Head] = self._loop.create_future()
         self._building = Head()
+        # Of its headers; and of all that came while it was not whole, for one that never ends a line has no headers.
+        # Not of all that came with its end: a quick server's first bytes hold much of the body.
         self._head_bytes = 0
+        self._unfinished_bytes = 0
         self._parser = httptools.HttpResponseParser(self)
         # As lenient as h11, which the plain transport reads with: there are servers that end lines with a bare LF. An
         # answer whose two lengths contradict each other is read by its chunks, and its connection is not used again.
@@ -105,8 +109,6 @@ class Exchange(httpx2.AsyncByteStream):
     def feed(self, data: bytes) -> None:
         """Take bytes as they arrived. What a listener raises ends the body with it."""
         self._heard_at = self._loop.time()
-        if not self.head.done():
-            self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
@@ -117,6 +119,10 @@ class Exchange(httpx2.AsyncByteStream):
             if not self._complete:
                 self._end(httpx2.RemoteProtocolError(f"illegal answer: {error}"), is_broken=True)
             self._reusable = False  # bytes after the end of the answer
+        if not self.head.done():
+            self._unfinished_bytes += len(data)
+            if self._unfinished_bytes > _MOST_HEAD_BYTES:
+                self._end(httpx2.RemoteProtocolError(_LARGE_HEAD), is_broken=True)
         if self._complete and not self._ended:
             self._end(None)
 
@@ -159,8 +165,9 @@ class Exchange(httpx2.AsyncByteStream):
             if value.strip().lower() != b"chunked":
                 raise httpx2.RemoteProtocolError("an unknown transfer encoding")
             self._is_chunked = True
+        self._head_bytes += len(name) + len(value)
         if self._head_bytes > _MOST_HEAD_BYTES:
-            raise httpx2.RemoteProtocolError("the head of the answer is too large")
+            raise httpx2.RemoteProtocolError(_LARGE_HEAD)
 
     def on_headers_complete(self) -> None:
         """Give the head, unless it is an interim one (100, 103)."""
@@ -190,7 +197,7 @@ class Exchange(httpx2.AsyncByteStream):
             return
         if self._building.status < _FIRST_FINAL_STATUS:
             self._building = Head()
-            self._head_bytes = 0
+            self._head_bytes = self._unfinished_bytes = 0
             self._has_length = self._is_chunked = False
             return
         self._complete = True
