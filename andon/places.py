@@ -29,8 +29,8 @@ _MINUTE_US: Final = 60_000_000
 # A place without a job may be one whose submit is under way, which tries seven times at most; a gateway that died in
 # between leaves one for so long.
 _GRACE_TIMEOUTS: Final = 10
-# Nobody knows when a live response ends; whoever found all of them live is not looked after again sooner.
-_LOOK_AGAIN_S: Final = 1.0
+# Whoever found all of them live is not looked after again sooner, unless this process saw something end meanwhile.
+_LOOK_AGAIN_S: Final = 0.25
 # Policy when full: forget; the next one without room looks once too often.
 _MOST_NOTED: Final = 10_000
 _PAGE: Final = 500
@@ -196,6 +196,10 @@ class Places:
         """Return the commands that free the place of a response that has ended."""
         rooms = self._rooms(tenant, subject)
         return [("ZREM", keys.counted_live(room.tag), response_id) for room in rooms if room.most_live]
+
+    def look_anew(self) -> None:
+        """Take note that something has ended: whoever stops a response and creates the next one finds its place."""
+        self._all_live_at.clear()
 
     # ── what crashes left ────────────────────────────────────────────────────────────────────────────────────────
 

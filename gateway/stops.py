@@ -158,6 +158,7 @@ class Stops:
             self._saw_settled(response_id)
 
     def _saw_settled(self, response_id: ResponseId) -> None:
+        self._store.places.look_anew()
         asserted = self._asserted.get(response_id)
         if asserted is None:
             return
