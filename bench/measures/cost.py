@@ -99,7 +99,8 @@ async def _round(stage: Stage, cost: Cost, load: str, contender: Contender, size
             await crowd.open(streams)
             await crowd.start(rate, _FOR_EVER, hold_s=streams * _HOLD_S if load == SATURATING else 0.0)
             rounds.append(await _look(stage, cast, crowd, size.window_s, streams * rate))
-            if load == PACED:
+            # What Andon is not told to stop it takes up again when it is started anew, beside the next load.
+            if load == PACED or contender is ANDON:
                 await crowd.stop()
     except (StreamError, ProcessError, TimeoutError) as error:
         cost.failures.setdefault(load, {})[contender.name] = f"{error}"[:500]

@@ -12,12 +12,14 @@ from bench.contenders import ANDON
 from bench.generator.remote import generator
 from bench.generator.stream import Stream
 from bench.measures.chosen import movers
+from bench.model.door import ModelError
 from bench.size import Size
-from bench.stage import Stage
+from bench.stage import Cast, Stage
 
 _RATE: Final = 50.0
 _FOR_EVER: Final = 1_000_000
 _IDLE_S: Final = 30.0
+_LOST_S: Final = 5.0  # a stop that has closed nothing by then was lost
 
 
 class FanOutRound(msgspec.Struct):
@@ -48,6 +50,17 @@ async def measure(stage: Stage, size: Size) -> FanOut:
     return found
 
 
+async def _over(stage: Stage, cast: Cast) -> None:
+    """Wait until the stop has closed the upstream; end a peer that has lost it. Raises ModelError if Andon has."""
+    try:
+        await stage.model.idle(_IDLE_S if cast.contender is ANDON else _LOST_S)
+    except ModelError:
+        if cast.contender is ANDON:
+            raise
+        await stage.end(cast)
+        await stage.model.idle(_IDLE_S)
+
+
 async def _round(stage: Stage, contender: Contender, sockets: int, seconds: float) -> FanOutRound:
     cast = await stage.cast(contender)
     owner = await Stream.open(contender, cast.ports[0], f"fan-{secrets.token_hex(6)}")
@@ -67,7 +80,7 @@ async def _round(stage: Stage, contender: Contender, sockets: int, seconds: floa
     tokens = max(look.tokens + owner.tokens, 1)
     ages = sorted([*look.ages_us, *owner.ages_us]) or [0]
     owner.stop(response_id)
-    await stage.model.idle(_IDLE_S)
+    await _over(stage, cast)
     owner.close()
     await stage.model.forget()
     used = sum(after.contender.values()) - sum(before.contender.values()) + after.redis.cpu_s - before.redis.cpu_s
