@@ -29,13 +29,8 @@ def asking(broadcast_id: BroadcastId, asker: Asker) -> Iterator[tuple[Span, Aske
         },
         links=[asker.trace],
     )
-    try:
+    with _ended(span):
         yield span, msgspec.structs.replace(asker, trace=span.context or asker.trace)
-    except BaseException as error:
-        span.fail(type(error).__name__)
-        raise
-    finally:
-        span.end()
 
 
 @contextlib.contextmanager
@@ -43,8 +38,15 @@ def carrying_out(broadcast: Broadcast) -> Iterator[Span]:
     """Be within the carrying out, by one gateway."""
     about = {Attribute.BROADCAST_ID: broadcast.id, Attribute.STOP_BY: broadcast.asker.by}
     span = tracing.start(SpanName.CARRY_OUT, Kind.INTERNAL, broadcast.asker.trace, about)
-    try:
+    with _ended(span):
         yield span
+
+
+@contextlib.contextmanager
+def _ended(span: Span) -> Iterator[None]:
+    """End the span with the block, as failed if that raises."""
+    try:
+        yield
     except BaseException as error:
         span.fail(type(error).__name__)
         raise
