@@ -10,7 +10,8 @@ waited too long, or is past its deadline, is told to it.
                   │                   │ └────requeue─────┤ (nothing of the model's in the log, claims left)
                   └────stop, expire───┴──stop, expire──▶ ended        stop of a running job: the mark; its owner settles
 
-The log's length counts: `response.created` at the submit or promotion, `response.in_progress` at the first claim.
+A claim of a waiting job whose turn it is does both steps. The log's length counts: `response.created` at the submit or
+promotion, `response.in_progress` at the first claim.
 """
 
 from enum import StrEnum
@@ -65,21 +66,30 @@ def promote(job: Job, *, is_first_in_lane: bool) -> Step:
     return msgspec.structs.replace(job, state=State.QUEUED, length=CREATED), "queued"
 
 
-def claim(job: Job, worker: WorkerId, *, waited_too_long: bool = False) -> Step:
+def claim(
+    job: Job,
+    worker: WorkerId,
+    *,
+    is_first_in_lane: bool = False,
+    waited_too_long: bool = False,
+    past_deadline: bool = False,
+) -> Step:
     """Make a worker the owner, under a new generation. A repeat by the owner answers the same.
 
-    `waited_too_long`: in the queue, or past its deadline.
+    A waiting job whose turn it is gets its turn by this: the claim may come between its entry and its promotion.
     """
     match job.state:
-        case State.ENDED | State.WAITING:
+        case State.ENDED:
+            return job, job.state
+        case State.WAITING if not is_first_in_lane:
             return job, job.state
         case State.RUNNING:
             return job, "claimed" if job.owner == worker else "taken"
-        case State.QUEUED if job.marked:
+        case _ if job.marked:
             return _end_unclaimed(job, Status.CANCELLED), "stopped"
-        case State.QUEUED if waited_too_long:
+        case _ if past_deadline or (waited_too_long and job.state is State.QUEUED):
             return _end_unclaimed(job, Status.FAILED), "expired"
-        case State.QUEUED:
+        case _:
             claimed = msgspec.structs.replace(
                 job,
                 state=State.RUNNING,

@@ -107,7 +107,10 @@ class Claimed(msgspec.Struct, frozen=True):
 
 
 class Refused(StrEnum):
-    """Why a claim was refused. Only a job that is gone may still appear: its queue entry is written first."""
+    """Why a claim was refused.
+
+    Its queue entry is written first: so a job that is gone may still appear, and one that is taken may be given back.
+    """
 
     GONE = "gone"
     WAITING = "waiting"

@@ -1,8 +1,9 @@
 """Claimer: takes jobs from the queue while there is room and this worker can hear stops.
 
 Owns which queue entries are dropped and when. Guarantees: an entry is dropped only after the job was claimed, by
-whomever, or waits no more; one whose job is not there yet (the queue is written first) is tried again until a grace
-is over, and one whose job's server is away until it is back. Nothing is claimed by a worker that is deaf or draining.
+whomever, or waits no more; one that precedes what it was written for (the queue is written first: its job is not there
+yet, or not yet given back by who had it) is tried again until a grace is over, and one whose job's server is away until
+it is back. Nothing is claimed by a worker that is deaf or draining.
 """
 
 import asyncio
@@ -24,6 +25,9 @@ _log = structlog.get_logger(__name__)
 _MOST_AT_ONCE: Final = 64
 _BLOCK_S: Final = 0.5
 _NOT_THERE_YET_S: Final = 0.05
+_NOT_THERE_YET_MOST_S: Final = 0.5
+# Not there yet, or, where a requeue is under way, with its owner still.
+_TOO_EARLY: Final = frozenset({Refused.GONE, Refused.TAKEN})
 # How long an entry may precede its job: a gateway that writes the entry and dies never writes the job.
 _GRACE_S: Final = 10.0
 _STORE_RETRY_S: Final = 0.25
@@ -135,6 +139,7 @@ class Claimer:
 
     async def _claim(self, entry: Entry) -> bool:
         """Try to claim; True if the entry is needed no more."""
+        delay_s = _NOT_THERE_YET_S
         while True:
             # Deaf since it was read: reads block for a while.
             if self._stopping or not self._hears():
@@ -145,9 +150,10 @@ class Claimer:
                     self._start(claimed)
                 return True
             await self._store.forget(self._worker_id, entry.response_id)
-            if claimed is not Refused.GONE or time.time() - entry.written_at_s > _GRACE_S:
+            if claimed not in _TOO_EARLY or time.time() - entry.written_at_s > _GRACE_S:
                 return True
-            await asyncio.sleep(_NOT_THERE_YET_S)
+            await asyncio.sleep(delay_s)
+            delay_s = min(2 * delay_s, _NOT_THERE_YET_MOST_S)
 
     async def _put_back(self, entry: Entry) -> bool:
         """Let another worker have it at once, not after the time of adoption."""

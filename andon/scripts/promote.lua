@@ -6,17 +6,12 @@
 -- Returns: {'queued'} | {'not_waiting'} | {'lane_busy'} | {'gone'}.
 
 --@include _ending
+--@include _turn
 
 local f = read_job(KEYS[1])
 if not f.state then return {'gone'} end
 if f.state ~= 'waiting' then return {'not_waiting'} end
-local held = redis.call('HGET', KEYS[3], f.lane) or ARGV[1]
-if string.match(held, '%S+') ~= ARGV[1] then return {'lane_busy'} end
+if not is_first_in_lane(KEYS[3], f, ARGV[1]) then return {'lane_busy'} end
 
-local frame = created_frame(f)
-redis.call('HSET', KEYS[1], 'state', 'queued', 'queued_at', now())
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-redis.call('RPUSH', KEYS[2], frame)
-redis.call('PEXPIRE', KEYS[2], ARGV[2])
-publish(ARGV[3], ARGV[1], 0, {frame}, false)
+publish(ARGV[3], ARGV[1], 0, {give_turn(KEYS[1], KEYS[2], f, ARGV[2])}, false)
 return {'queued'}

@@ -1,9 +1,10 @@
 from typing import Any
 
+import msgspec
 import pytest
 
 from andon import keys
-from andon.ids import ResponseId
+from andon.ids import ResponseId, tag_of
 from andon.replies import Refused
 from andon.store import Store
 from tests.contract.jobs import (
@@ -63,6 +64,16 @@ async def test_a_waiting_job_is_not_claimed(store: Store) -> None:
     """Responses of one lane run one after another."""
     await submitted(store, lane="k/a")
     assert await store.claim(await submitted(store, lane="k/a"), WORKER) is Refused.WAITING
+
+
+async def test_a_waiting_job_whose_turn_comes_after_its_deadline_fails(store: Store) -> None:
+    """Its created event comes first, as every response's does."""
+    await submitted(store, lane="k/a")
+    late = msgspec.structs.replace(submission(lane="k/a"), deadline_s=1e-6)
+    await store.submit(late)
+    await store.database.call("DEL", keys.lanes(tag_of(late.response_id)))
+    assert await store.claim(late.response_id, WORKER) is Refused.EXPIRED
+    assert await types_of(store, late.response_id) == ["response.created", "response.failed"]
 
 
 async def test_an_ended_job_is_not_claimed(store: Store) -> None:

@@ -36,6 +36,20 @@ async def test_only_the_first_of_a_free_lane_is_promoted(store: Store) -> None:
     assert await promoted(store, submission().response_id) == b"gone"
 
 
+async def test_a_claim_gives_a_waiting_job_its_turn(store: Store) -> None:
+    """Its entry precedes its promotion and may be read before it: the promotion that follows changes nothing."""
+    first, second = await submitted(store, lane="k/a"), await submitted(store, lane="k/a")
+    # What an ending leaves before its writer has promoted the next.
+    await store.database.call("HSET", keys.lanes(tag_of(second)), "k/a", second)
+    claimed = await claim(store, second)
+    assert (claimed.generation, claimed.next_number) == (1, 2)
+    assert await types_of(store, second) == ["response.created", "response.in_progress"]
+    before = await snapshot(store.database)
+    assert await promoted(store, second) == b"not_waiting"
+    assert await snapshot(store.database) == before
+    assert await types_of(store, first) == ["response.created"]
+
+
 async def test_a_lane_whose_holder_redis_lost_lets_the_waiting_one_go(store: Store) -> None:
     """A lane hash that expired before its jobs blocks nobody."""
     await submitted(store, lane="k/a")

@@ -34,6 +34,11 @@ NOT_OUTPUT = {"response.created", "response.in_progress", *TERMINAL}
 index = st.integers(0, 5)
 
 
+class _DyingStore(Store):
+    async def _give_turn(self, rid: ResponseId | None) -> None:
+        pass
+
+
 class ScriptsFollowTheMachine(RuleBasedStateMachine):
     """Commands go to both; tags and states must agree, and the promises hold after each."""
 
@@ -45,6 +50,8 @@ class ScriptsFollowTheMachine(RuleBasedStateMachine):
         self.store = Store(database, Settings(max_attempts=MOST_CLAIMS))
         # The same scripts as a process whose queue's time to live is over for every job.
         self.late = Store(database, Settings(max_attempts=MOST_CLAIMS).model_copy(update={"queue_ttl_s": -1.0}))
+        # The same scripts as a process that dies between an ending and the next one's turn.
+        self.dying = _DyingStore(database, Settings(max_attempts=MOST_CLAIMS))
         self.leases = Leases(database, lease_s=60)
         self.rescuer = Rescuer(self.store, self.leases)
         self.session = new_session_name()
@@ -65,20 +72,23 @@ class ScriptsFollowTheMachine(RuleBasedStateMachine):
 
     # ── the lanes: a list each, as the scripts keep them ─────────────────────────────────────────────────────────
 
-    def _set(self, rid: ResponseId, job: Job) -> None:
+    def _set(self, rid: ResponseId, job: Job, *, dies: bool = False) -> None:
         was, self.jobs[rid] = self.jobs[rid], job
         if job.marked and not was.marked:
             self.output_at_mark[rid] = self._output_in_log(rid)
         if job.state is State.ENDED and was.state is not State.ENDED:
-            self._leave_lane(rid)
+            self._leave_lane(rid, dies=dies)
 
-    def _leave_lane(self, rid: ResponseId) -> None:
+    def _leave_lane(self, rid: ResponseId, *, dies: bool) -> None:
         lane = self.lanes.get(self.lane_of[rid], [])
         was_first = lane[:1] == [rid]
         if rid in lane:
             lane.remove(rid)
-        if was_first and lane:
+        if was_first and lane and not dies:
             self.jobs[lane[0]], _ = machine.promote(self.jobs[lane[0]], is_first_in_lane=True)
+
+    def _is_first_in_lane(self, rid: ResponseId) -> bool:
+        return self.lanes.get(self.lane_of[rid], [])[:1] == [rid]
 
     def _output_in_log(self, rid: ResponseId) -> int:
         return sum(event["type"] not in NOT_OUTPUT for event in self.thread.run(log_of(self.store, rid)))
@@ -112,8 +122,13 @@ class ScriptsFollowTheMachine(RuleBasedStateMachine):
             return
         store = self.late if late else self.store
         answer = self.thread.run(store.claim(rid, self.workers[who]))
-        is_late = late or rid in self.overdue
-        job, tag = machine.claim(self.jobs[rid], self.workers[who], waited_too_long=is_late)
+        job, tag = machine.claim(
+            self.jobs[rid],
+            self.workers[who],
+            is_first_in_lane=self._is_first_in_lane(rid),
+            waited_too_long=late,
+            past_deadline=rid in self.overdue,
+        )
         assert ("claimed" if isinstance(answer, Claimed) else answer) == tag
         self._set(rid, job)
         if isinstance(answer, Claimed):
@@ -134,20 +149,25 @@ class ScriptsFollowTheMachine(RuleBasedStateMachine):
             assert answer.length in {None, job.length}
         self._set(claim.response_id, job)
 
-    @rule(at=index)
-    def stop(self, at: int) -> None:
+    @rule(at=index, dies=st.booleans())
+    def stop(self, at: int, *, dies: bool) -> None:
         if (rid := self._pick(at)) is None:
             return
-        receipt = self.thread.run(self.store.stop(rid, None, by="test", reason=None))
+        store = self.dying if dies else self.store
+        receipt = self.thread.run(store.stop(rid, None, by="test", reason=None))
         job, tag = machine.stop(self.jobs[rid])
         assert receipt.outcome == tag
         assert (receipt.settled is not None) == (receipt.outcome is StopOutcome.RECORDED and job.state is State.ENDED)
-        self._set(rid, job)
+        self._set(rid, job, dies=dies)
 
     @rule(
-        at=index, ahead=st.sampled_from([0, 0, 0, 1]), status=st.sampled_from(list(Status)[2:]), last=st.integers(0, 2)
+        at=index,
+        ahead=st.sampled_from([0, 0, 0, 1]),
+        status=st.sampled_from(list(Status)[2:]),
+        last=st.integers(0, 2),
+        dies=st.booleans(),
     )
-    def settle(self, at: int, ahead: int, status: Status, last: int) -> None:
+    def settle(self, at: int, ahead: int, status: Status, last: int, *, dies: bool) -> None:
         if (claim := self._pick_claim(at)) is None:
             return
         job = self.jobs[claim.response_id]
@@ -155,10 +175,11 @@ class ScriptsFollowTheMachine(RuleBasedStateMachine):
             last = 0  # nothing but the ending follows a mark
         first = job.length + ahead
         stop = Stop("test", None, 1.0) if status is Status.CANCELLED else None
-        answer = self.thread.run(settle(self.store, claim, first, *["y"] * last, status=status, stop=stop))
+        store = self.dying if dies else self.store
+        answer = self.thread.run(settle(store, claim, first, *["y"] * last, status=status, stop=stop))
         job, tag = machine.settle(job, claim.worker_id, claim.generation, first, count=last + 1, status=status)
         assert answer.tag == tag
-        self._set(claim.response_id, job)
+        self._set(claim.response_id, job, dies=dies)
 
     @rule(at=index)
     def requeue(self, at: int) -> None:
@@ -183,9 +204,8 @@ class ScriptsFollowTheMachine(RuleBasedStateMachine):
     def promote(self, at: int) -> None:
         if (rid := self._pick(at)) is None:
             return
-        first = self.lanes.get(self.lane_of[rid], [])[:1] == [rid]
         promoted = self.thread.run(self.store.promote(rid))
-        job, tag = machine.promote(self.jobs[rid], is_first_in_lane=first)
+        job, tag = machine.promote(self.jobs[rid], is_first_in_lane=self._is_first_in_lane(rid))
         assert promoted == (tag == "queued")
         self._set(rid, job)
 

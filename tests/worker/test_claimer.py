@@ -143,9 +143,9 @@ async def test_a_deaf_worker_claims_nothing(desk: Desk) -> None:
     await desk.end()
 
 
-@pytest.mark.parametrize("refused", [Refused.TAKEN, Refused.ENDED, Refused.STOPPED, Refused.EXPIRED, Refused.WAITING])
+@pytest.mark.parametrize("refused", [Refused.ENDED, Refused.STOPPED, Refused.EXPIRED, Refused.WAITING])
 async def test_the_entry_of_a_job_that_is_not_to_be_had_is_dropped(desk: Desk, refused: Refused) -> None:
-    """Somebody else has it, or it needs nobody: and it leaves no trace in this worker's job set."""
+    """It needs nobody, or gets another entry when its turn comes: and it leaves no trace in this worker's job set."""
     entry = desk.entry(refused)
     desk.queue.waiting = [entry]
     await wait_until(lambda: desk.queue.dropped == [entry])
@@ -154,20 +154,22 @@ async def test_the_entry_of_a_job_that_is_not_to_be_had_is_dropped(desk: Desk, r
     await desk.end()
 
 
-async def test_an_entry_that_precedes_its_job_is_tried_again(desk: Desk) -> None:
-    """The queue is written first; a moment later the job is there."""
+@pytest.mark.parametrize("refused", [Refused.GONE, Refused.TAKEN])
+async def test_an_entry_that_precedes_its_job_is_tried_again(desk: Desk, refused: Refused) -> None:
+    """The queue is written first; a moment later the job is there, or its owner has given it back."""
     job = claimed()
     entry = desk.entry(job)
-    desk.store.claims[job.response_id] = [Refused.GONE, Refused.GONE, job]
+    desk.store.claims[job.response_id] = [refused, refused, job]
     desk.queue.waiting = [entry]
     await wait_until(lambda: desk.queue.dropped == [entry])
     assert [scribe.job for scribe in desk.started] == [job]
     await desk.end()
 
 
-async def test_an_entry_whose_job_never_came_is_dropped_after_the_grace(desk: Desk) -> None:
-    """Its gateway died between the two writes; what it wrote is nobody's job."""
-    entry = desk.entry(Refused.GONE, age_s=11)
+@pytest.mark.parametrize("refused", [Refused.GONE, Refused.TAKEN])
+async def test_an_entry_whose_job_never_came_is_dropped_after_the_grace(desk: Desk, refused: Refused) -> None:
+    """Its writer died between the two writes: what it wrote is nobody's job, or is its owner's still."""
+    entry = desk.entry(refused, age_s=11)
     desk.queue.waiting = [entry]
     await wait_until(lambda: desk.queue.dropped == [entry])
     await desk.end()
