@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from bench.contender import Contender
-from bench.peers.agno.contender import Agno
-from bench.peers.naive.contender import Naive
-from bench.peers.open_webui.contender import OpenWebUi
-from bench.peers.sdk_objects.contender import SdkObjects
-from bench.peers.socketio.contender import SocketIo
+from bench.peers.agno.contender import AGNO
+from bench.peers.naive.contender import NAIVE
+from bench.peers.open_webui.contender import OPEN_WEBUI
+from bench.peers.sdk_objects.contender import SDK_OBJECTS
+from bench.peers.socketio.contender import SOCKETIO
 
-_CONTENDERS: Final[tuple[Contender, ...]] = (Naive(), SocketIo(), OpenWebUi(), Agno(), SdkObjects())
+_CONTENDERS: Final[tuple[Contender, ...]] = (NAIVE, SOCKETIO, OPEN_WEBUI, AGNO, SDK_OBJECTS)
 PEERS: Final[Mapping[str, Contender]] = {contender.name: contender for contender in _CONTENDERS}

@@ -1,11 +1,10 @@
 """What python-socketio is to the bench."""
 
-from collections.abc import Sequence
 from typing import Final
 
-from bench.contender import Ability, Dialect, Kind, Place, Program, Reading
+from bench.contender import Kind, Reading
 from bench.peers import environment
-from bench.peers.programs import Cast
+from bench.peers.peer import Peer
 from bench.peers.socketio_dialect import SocketIoDialect, data_of, event
 
 _TOKENS: Final = Reading(Kind.TOKENS)
@@ -42,18 +41,11 @@ class RoomDialect(SocketIoDialect):
         return _FAILED if frame.startswith(b'42["failed"') else super().read(frame)
 
 
-class SocketIo:
-    """python-socketio with AsyncRedisManager under uvicorn, every process both gateway and worker."""
-
-    name = "socketio"
-    title = "python-socketio"
-    version = environment.versions("python-socketio", "python-engineio", "uvicorn", "redis", "openai")
-    abilities = frozenset(Ability)
-
-    def programs(self, place: Place) -> Sequence[Program]:
-        """Return its processes."""
-        return list(Cast(place, self.name).web("bench.peers.socketio.server:app"))
-
-    def dialect(self, session: str) -> Dialect:  # noqa: ARG002 - it knows no sessions
-        """Return what is spoken on a new socket."""
-        return RoomDialect()
+# python-socketio with AsyncRedisManager under uvicorn.
+SOCKETIO: Final = Peer(
+    name="socketio",
+    title="python-socketio",
+    version=environment.versions("python-socketio", "python-engineio", "uvicorn", "redis", "openai"),
+    web="bench.peers.socketio.server:app",
+    speaks=RoomDialect,
+)
