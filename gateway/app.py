@@ -23,15 +23,8 @@ from andon.errors import RequestError, RestartingError, RetryLaterError, StoreUn
 from andon.ids import SessionName, SessionTag, new_gateway_id, new_session_name
 from andon.lifetime import background
 from andon.member import Member
-from andon.protocol import (
-    RESPONSE_ID,
-    SESSION,
-    STARTING_AFTER,
-    Retrieve,
-    required_response_id,
-    session_name,
-    starting_after_of,
-)
+from andon.members import RESPONSE_ID, SESSION, STARTING_AFTER, required_response_id, session_name, starting_after_of
+from andon.protocol import Retrieve
 from andon.settings import Settings
 from andon.settlements import Shipper
 from andon.store import Store

@@ -13,19 +13,12 @@ from typing import Any, assert_never
 
 import msgspec
 
+from andon.answers import cancel_accepted, cancel_done, cancel_failed, live_answer
 from andon.audit import Asker
 from andon.errors import NotFoundError, OverloadedError, RequestError, RetryLaterError, StoreUnavailable
 from andon.ids import Principal, ResponseId, SessionName, SocketId, new_response_id, session_tag, tag_of
-from andon.protocol import (
-    Cancel,
-    Create,
-    Retrieve,
-    cancel_accepted,
-    cancel_done,
-    cancel_failed,
-    live_answer,
-    response_not_found,
-)
+from andon.members import response_not_found
+from andon.protocol import Cancel, Create, Retrieve
 from andon.replies import StopOutcome, StopReceipt, Submitted
 from andon.settings import Settings
 from andon.store import Store

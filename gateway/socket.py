@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
+from andon.answers import pong, refreshed, steer_failed
 from andon.audit import Asker
 from andon.closecodes import CLOSE_CODES, STOPPED_REASON, CloseCode
 from andon.errors import OverloadedError, RequestError, RetryLaterError, error_event
@@ -24,20 +25,7 @@ from andon.frames import encode
 from andon.ids import SessionName, SocketId, new_socket_id
 from andon.lifetime import Spawned
 from andon.logs import about
-from andon.protocol import (
-    Cancel,
-    Command,
-    Create,
-    Ping,
-    Refresh,
-    Refusal,
-    Retrieve,
-    Steer,
-    parse_frame,
-    pong,
-    refreshed,
-    steer_failed,
-)
+from andon.protocol import Cancel, Command, Create, Ping, Refresh, Refusal, Retrieve, Steer, parse_frame
 from andon.response import Status
 from andon.settings import Settings
 from andon.store import Store

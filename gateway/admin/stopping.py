@@ -23,7 +23,7 @@ from andon.errors import ConflictError, ForbiddenError, GoneError, NotFoundError
 from andon.frames import encode
 from andon.ids import Principal
 from andon.member import Member
-from andon.protocol import REASON, reason_of
+from andon.members import REASON, reason_of
 from andon.scopes import is_operator
 from andon.settings import Settings
 from andon.tracing import Attribute

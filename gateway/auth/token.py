@@ -10,7 +10,7 @@ from typing import Final
 from starlette.requests import HTTPConnection
 
 from andon.errors import RequestError, UnauthorizedError
-from andon.protocol import TOKEN_MAX_CHARS
+from andon.members import TOKEN_MAX_CHARS
 
 SUBPROTOCOL: Final = "andon.v1"
 _BEARER: Final = "bearer."

@@ -16,16 +16,8 @@ from andon.create_body import check_create_body
 from andon.errors import RequestError
 from andon.ids import SessionName, new_session_name
 from andon.member import Member
-from andon.protocol import (
-    ABANDON_S,
-    DEADLINE_S,
-    EVENT_ID_MAX_CHARS,
-    SESSION,
-    Create,
-    abandon_s,
-    deadline_s,
-    session_name,
-)
+from andon.members import ABANDON_S, DEADLINE_S, EVENT_ID_MAX_CHARS, SESSION, abandon_s, deadline_s, session_name
+from andon.protocol import Create
 
 # Members that are for the gateway: how the answer comes, not what is asked of the model.
 _OF_THE_DOOR: Final = frozenset({"stream", "background", "on_disconnect", ABANDON_S.name, DEADLINE_S.name})

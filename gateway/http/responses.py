@@ -11,13 +11,14 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from andon.answers import stops_answer
 from andon.audit import Asker, Door
 from andon.create_body import SOMETHING_ASKED, CreateBody
 from andon.errors import RequestError
 from andon.events import LiveList, LiveResponse, ResponseObject, StopsAnswer
 from andon.frames import decode, encode
 from andon.ids import Principal, ResponseId, session_tag
-from andon.protocol import (
+from andon.members import (
     REASON,
     RESPONSE_ID,
     SESSION,
@@ -27,7 +28,6 @@ from andon.protocol import (
     response_not_found,
     session_name,
     starting_after_of,
-    stops_answer,
 )
 from andon.replies import JobView, StopOutcome, StopReceipt
 from andon.settings import Settings

@@ -6,21 +6,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from openai.types.responses import ResponseSteerFailedEvent
 
+from andon.answers import cancel_accepted, cancel_failed, steer_failed
 from andon.errors import NotFoundError
 from andon.ids import ANONYMOUS, SessionName, new_response_id, session_tag
-from andon.protocol import (
-    Cancel,
-    Create,
-    Ping,
-    Refresh,
-    Refusal,
-    Retrieve,
-    Steer,
-    cancel_accepted,
-    cancel_failed,
-    parse_frame,
-    steer_failed,
-)
+from andon.protocol import Cancel, Create, Ping, Refresh, Refusal, Retrieve, Steer, parse_frame
 from andon.replies import StopOutcome, StopReceipt
 
 RID = new_response_id(session_tag(ANONYMOUS, SessionName("s")))
