@@ -33,7 +33,7 @@ class Size:
     # Streams in a storm of stops, and tokens a second of each.
     storm: tuple[int, float] = (1000, 1.0)
     # Streams that share `growing_tokens` a second.
-    growing_streams: tuple[int, ...] = (100, 500, 1000, 2000)
+    growing_streams: tuple[int, ...] = (100, 500, 2000)
     growing_tokens: float = 4000.0
     growing_window_s: float = 3.0
     growing_workers: tuple[int, ...] = (1, 2, 4, 8)
