@@ -105,15 +105,18 @@ class Cluster:
     # ── commands ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def call(
-        self, *args: Argument, timeout_s: float | None = None, if_unknown: tuple[Argument, ...] | None = None
+        self, *args: Argument, timeout_s: float | None = None, if_unknown: str | None = None
     ) -> "asyncio.Future[Any]":
         """Send a command to the node of its slot. As `Link.call` in all else."""
         loop = asyncio.get_running_loop()
-        call = Call(
-            args, loop.create_future(), loop.time() + (timeout_s or self._timeout_s), if_unknown, is_bound=False
-        )
+        reply = loop.create_future()
+        self.queue(Call(args, reply, loop.time() + (timeout_s or self._timeout_s), if_unknown))
+        return reply
+
+    def queue(self, call: Call) -> None:
+        """Send a call that was made elsewhere. May fail it within this call."""
+        call.is_bound = False
         self._dispatch(call)
-        return call.reply
 
     def call_each(self, *args: Argument) -> "list[asyncio.Future[Any]]":
         """Send a command without a key to every master."""

@@ -25,7 +25,7 @@ from andon.cluster import Cluster
 from andon.cluster_replication import ClusterReplication
 from andon.connection import OpenConnection, connected
 from andon.errors import StartError
-from andon.link import Argument, Link
+from andon.link import Argument, Call, Link
 from andon.replication import Replication, Waiting
 from andon.script import Script, all_scripts
 from andon.sentinel import Sentinels
@@ -72,6 +72,8 @@ class Database:
 
     def __init__(self, url: str, *, timeout_s: float) -> None:
         self.url = url
+        # Until a reply is overdue.
+        self.timeout_s = timeout_s
         try:
             address = parse_address(url)
         except ValueError as error:
@@ -133,8 +135,11 @@ class Database:
 
     def eval(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> "asyncio.Future[Any]":
         """Run a script. It is sent at once, in order; await the result when it is wanted."""
-        tail = (len(keys), *keys, *args)
-        return self._link.call("EVALSHA", script.sha, *tail, if_unknown=("EVAL", script.text, *tail))
+        return self._link.call("EVALSHA", script.sha, len(keys), *keys, *args, if_unknown=script.text)
+
+    def queue(self, call: Call) -> None:
+        """Send a call that was made elsewhere. It is sent at once, in order; it may fail within this call."""
+        self._link.queue(call)
 
     async def everywhere(self, *args: Argument) -> list[Any]:
         """Run one command without a key on every master."""

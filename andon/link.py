@@ -17,7 +17,7 @@ Guarantees:
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 from redis.asyncio.connection import AbstractConnection
@@ -39,14 +39,36 @@ _DEMOTED: Final = ("READONLY", "MASTERDOWN", "UNBLOCKED")
 _FORLORN: Final = "NOREPLICAS"
 
 
-class Call(msgspec.Struct):
+class Receiver(Protocol):
+    """Who gets the reply of a call: a future; or what is told within the transport's callback, and must not fail."""
+
+    def done(self) -> bool:
+        """Tell whether nobody waits for it any more."""
+        ...
+
+    def set_result(self, result: Any, /) -> None:
+        """Take the reply."""
+        ...
+
+    def set_exception(self, exception: Exception, /) -> None:
+        """Take what came instead of it."""
+        ...
+
+    def exception(self) -> BaseException | None:
+        """Take note that the failure was looked at."""
+        ...
+
+
+class Call(msgspec.Struct, gc=False):
     """One command on its way. `deadline`: loop time."""
 
     args: tuple[Argument, ...]
-    reply: "asyncio.Future[Any]"
+    reply: Receiver
     deadline: float
-    # What to send instead if the server does not know the script: EVAL with the whole text.
-    if_unknown: tuple[Argument, ...] | None = None
+    # The text of an EVALSHA's script: EVAL is sent instead if the server does not know it.
+    if_unknown: str | None = None
+    # The command as the wire has it, where whoever called has packed it.
+    wire: bytes | None = None
     # In a cluster: whether it may go to another server, how often it did, and whether the next needs ASKING before it.
     is_bound: bool = True
     redirects: int = 0
@@ -78,20 +100,20 @@ class Link(StandingConnection):
         self._is_departing = False
 
     def call(
-        self, *args: Argument, timeout_s: float | None = None, if_unknown: tuple[Argument, ...] | None = None
+        self, *args: Argument, timeout_s: float | None = None, if_unknown: str | None = None
     ) -> "asyncio.Future[Any]":
         """Queue a command; the future brings its reply, or raises StoreUnavailable or redis' ResponseError.
 
-        `if_unknown` is sent instead when the server answers NOSCRIPT: the one repeat, of what provably did not run.
-        Cancelling the wait is safe; the command may run all the same.
+        `if_unknown`: the text of a script; it is sent instead of its digest when the server answers NOSCRIPT: the one
+        repeat, of what provably did not run. Cancelling the wait is safe; the command may run all the same.
         """
         loop = asyncio.get_running_loop()
-        call = Call(args, loop.create_future(), loop.time() + (timeout_s or self._timeout_s), if_unknown)
-        self.queue(call)
-        return call.reply
+        reply = loop.create_future()
+        self.queue(Call(args, reply, loop.time() + (timeout_s or self._timeout_s), if_unknown))
+        return reply
 
     def queue(self, call: Call) -> None:
-        """Queue a call that was made elsewhere."""
+        """Queue a call that was made elsewhere. May fail it within this call."""
         if len(self._unsent) >= _MOST_UNSENT:
             fail(call, "too many commands wait for Redis")
         else:
@@ -141,7 +163,7 @@ class Link(StandingConnection):
         packed = []
         for call in calls:
             try:
-                packed.append(outlet.packed(call.args))
+                packed.append(call.wire or outlet.packed(call.args))
             except DataError as error:
                 fail_with(call, error)
             else:
@@ -161,15 +183,17 @@ class Link(StandingConnection):
 
     def _answer(self, reply: Any) -> None:
         call = self._in_flight.popleft()
-        if isinstance(reply, NoScriptError) and call.if_unknown is not None:
-            call.args, call.if_unknown = call.if_unknown, None
-            self.queue(call)
-        elif call.reply.done():
-            pass  # its caller went away
-        elif isinstance(reply, ResponseError):
-            self._refused(call, reply)
-        else:
+        if isinstance(reply, ResponseError):
+            self._take_error(call, reply)
+        elif not call.reply.done():  # else its caller went away
             call.reply.set_result(reply)
+
+    def _take_error(self, call: Call, error: ResponseError) -> None:
+        if isinstance(error, NoScriptError) and call.if_unknown is not None:
+            call.args, call.if_unknown, call.wire = ("EVAL", call.if_unknown, *call.args[2:]), None, None
+            self.queue(call)
+        elif not call.reply.done():
+            self._refused(call, error)
 
     def _refused(self, call: Call, error: ResponseError) -> None:
         """Take in an error reply. Raises OSError if this server is to be left."""

@@ -251,12 +251,12 @@ def tag_as(kind: type[_E], reply: list[bytes]) -> _E:
         raise ContractError(f"a script answered {reply!r}, which is no {kind.__name__}") from error
 
 
-def outcome_of(reply: list[bytes]) -> Outcome:
-    """Read a tagged reply with what it carries."""
+def outcome_of(reply: list[bytes] | int) -> Outcome:
+    """Read a tagged reply with what it carries; an append that logged says no more than the log's length."""
+    if isinstance(reply, int):
+        return Outcome(Written.OK, length=reply)
     tag = tag_as(Written, reply)
     match tag:
-        case Written.OK if len(reply) > 1:
-            return Outcome(tag, length=int(reply[1]))
         case Written.DUPLICATE | Written.GAP | Written.HAS_OUTPUT:
             return Outcome(tag, length=int(reply[1]))
         case Written.STOPPED if len(reply) > 2:  # noqa: PLR2004  tag, length, mark

@@ -7,10 +7,11 @@ changing anything. Cancelling the wait of any method is safe; the script may run
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
 
 from andon import keys
+from andon.appender import Appender
 from andon.database import Database
 from andon.frames import decode, encode
 from andon.ids import Principal, ResponseId, SessionTag, WorkerId, tag_of
@@ -63,6 +64,12 @@ _DEADLINE_EXCEEDED: Final = encode(error_object(DEADLINE_EXCEEDED))
 
 def _ms(seconds: float) -> int:
     return int(seconds * 1000)
+
+
+def _append_constants(job: Claimed) -> tuple[str | int, ...]:
+    """Return the append's keys, and those of its arguments that a run never changes, as the script has them."""
+    rid = job.response_id
+    return keys.job(rid), keys.log(rid), rid, job.worker_id, job.generation, keys.events(job.tag)
 
 
 def presence_ttl_s(abandon_s: float) -> float:
@@ -358,24 +365,14 @@ class Store(Reads):
 
     async def append(self, job: Claimed, first: int, frames: list[bytes], *, renew: bool) -> Outcome:
         """Log frames numbered from `first` and publish them. `renew`: renew the keys' time to live as well."""
-        return outcome_of(await self.begin_append(job, first, frames, renew=renew))
+        job_key, log_key, *constant = _append_constants(job)
+        ttl_ms = self._live_ttl_ms if renew else 0
+        reply = self.database.eval(script("append"), [job_key, log_key], [*constant, first, ttl_ms, *frames])
+        return outcome_of(await reply)
 
-    def begin_append(self, job: Claimed, first: int, frames: list[bytes], *, renew: bool) -> "asyncio.Future[Any]":
-        """Send an append; `outcome_of` tells what its reply means. No task is needed for the most frequent of calls."""
-        rid = job.response_id
-        return self.database.eval(
-            script("append"),
-            [keys.job(rid), keys.log(rid)],
-            [
-                rid,
-                job.worker_id,
-                job.generation,
-                first,
-                self._live_ttl_ms if renew else 0,
-                keys.events(job.tag),
-                *frames,
-            ],
-        )
+    def appender(self, job: Claimed, on_reply: Callable[[Any], None]) -> Appender:
+        """Make what appends for a run without waiting. `on_reply` gets what `outcome_of` reads, or the error."""
+        return Appender(self.database, _append_constants(job), self._live_ttl_ms, on_reply)
 
     async def settle(
         self,

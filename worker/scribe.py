@@ -82,8 +82,9 @@ class Scribe:
         # Cleared when the log refuses: too many claims, or output after all.
         self._may_requeue = True
         self._wake = asyncio.Event()
-        # The reply to the append in flight; None while none is.
-        self._reply: asyncio.Future[Any] | None = None
+        self._appender = store.appender(job, self._answered)
+        # Whether the append in flight renews the keys.
+        self._is_renewing = False
         # Why that append has no answer: the run repeats it, or fails of it. None while all is well.
         self._trouble: Exception | None = None
         self._loop = asyncio.get_running_loop()
@@ -143,16 +144,16 @@ class Scribe:
         self._wake.set()
 
     def _take_pieces(self, pieces: list[Piece]) -> None:
-        had_text = self._deltas
+        had_text, backlog = self._deltas, self._book.backlog
         for piece in pieces:
             if isinstance(piece, Finish):
                 self._finish = piece
             else:
-                self._book.backlog.add(piece)
+                backlog.add(piece)
                 self._deltas += isinstance(piece, Delta)
-        if self._deltas and not had_text:
-            self._store.telemetry.first_text(asyncio.get_running_loop().time() - self._claimed_at)
-        if self._book.backlog.overfull:
+        if not had_text and self._deltas:
+            self._store.telemetry.first_text(self._loop.time() - self._claimed_at)
+        if backlog.overfull:
             message = "The model wrote faster than the log could take it. Create the response again later."
             self._decide(Failed(Failure("server_error", Cause.OUTPUT_TOO_FAST, message)))
         if self._finish is None and self._cap is not None and self._cap.is_exceeded(pieces, self._pump.usage_so_far):
@@ -169,36 +170,34 @@ class Scribe:
 
     def _set_out(self) -> None:
         """Append what may be logged now. While one batch is in flight the next one gathers: natural batching."""
-        if self._reply is not None or self._trouble is not None or self._verdict is not None:
+        if self._appender.is_under_way or self._trouble is not None or self._verdict is not None:
             return
         if frames := self._book.depart():
-            renew = self._is_renewal_due()
-            self._reply = self._store.begin_append(self.job, self._book.next, frames, renew=renew)
-            self._reply.add_done_callback(self._renewed if renew else self._answered)
+            now = self._loop.time()
+            self._is_renewing = now - self._renewed_at > self._renew_every_s
+            self._appender.send(self._book.next, frames, now, renew=self._is_renewing)
 
-    def _is_renewal_due(self) -> bool:
-        return self._loop.time() - self._renewed_at > self._renew_every_s
-
-    def _renewed(self, reply: "asyncio.Future[Any]") -> None:
-        """Take in the reply to an append that renewed the keys."""
-        if not reply.cancelled() and reply.exception() is None:
-            self._renewed_at = self._loop.time()
-        self._answered(reply)
-
-    def _answered(self, reply: "asyncio.Future[Any]") -> None:
-        """Take in the reply to an append, and append what has gathered meanwhile."""
-        self._reply = None
+    def _answered(self, reply: Any) -> None:
+        """Take in the reply to an append, or why there is none, and append what has gathered meanwhile."""
         try:
-            outcome = outcome_of(reply.result())
-        except Exception as error:  # noqa: BLE001  raised by the run, which is told
-            self._trouble = error
-        else:
-            self.heard_at = self._loop.time()
-            self._learn(outcome)
+            self._take_in(reply)
             if self._finish is None:
                 self._set_out()
+        except Exception as error:  # noqa: BLE001  raised by the run, which is told
+            self._trouble = error
         if self._trouble is not None or self._finish is not None or self._verdict is not None:
             self._wake_up()
+
+    def _take_in(self, reply: Any) -> None:
+        if isinstance(reply, Exception):
+            raise reply
+        self.heard_at = self._loop.time()
+        if self._is_renewing:
+            self._renewed_at = self.heard_at
+        if type(reply) is int:  # the log's length: nearly always
+            self._book.arrived(reply)
+        else:
+            self._learn(outcome_of(reply))
 
     # ── the run ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -225,9 +224,7 @@ class Scribe:
             for timeout in timeouts:
                 timeout.cancel()
             self._pump.stop()
-            if self._reply is not None:
-                self._reply.remove_done_callback(self._answered)
-                self._reply.remove_done_callback(self._renewed)
+            self._appender.forget()
             await self._pump.closed()
             self._trace.end()
 
@@ -259,12 +256,12 @@ class Scribe:
 
     async def _write_events(self) -> Verdict:
         """Wait until there is a verdict and no append is in flight; repeat one whose reply was lost."""
-        while (verdict := self._verdict) is None or self._reply is not None:
+        while (verdict := self._verdict) is None or self._appender.is_under_way:
             await self._wake.wait()
             self._wake.clear()
             if self._trouble is not None:
                 await self._repair(self._trouble)
-            elif self._finish is not None and self._reply is None:
+            elif self._finish is not None and not self._appender.is_under_way:
                 # The last pieces are not appended: they enter the log with the ending, in one script.
                 self._decide(Finished(self._finish))
         if self._trouble is not None:
@@ -286,7 +283,7 @@ class Scribe:
         self._wake_up()
 
     async def _append(self, frames: list[bytes], *, past_verdict: bool = False) -> None:
-        first, renew = self._book.next, self._is_renewal_due()
+        first, renew = self._book.next, self._loop.time() - self._renewed_at > self._renew_every_s
         outcome = await self._repeat(
             lambda: self._store.append(self.job, first, frames, renew=renew), past_verdict=past_verdict
         )
