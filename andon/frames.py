@@ -13,7 +13,7 @@ from andon.errors import ContractError
 from andon.ids import ResponseId
 from andon.pieces import Delta, Event
 
-encode: Final = msgspec.json.encode
+encode: Final = msgspec.json.Encoder().encode
 decode: Final = msgspec.json.decode
 
 # Types whose delta the SDK's models demand `logprobs` on.
@@ -49,8 +49,7 @@ class DeltaFramer:
         affixes = self._affixes.get(key)
         if affixes is None:
             affixes = self._affixes[key] = self._make_affixes(delta)
-        before, between, after = affixes
-        return before + b"%d" % sequence_number + between + encode(delta.text) + after
+        return b"%b%d%b%b%b" % (affixes[0], sequence_number, affixes[1], encode(delta.text), affixes[2])
 
     def _make_affixes(self, delta: Delta) -> tuple[bytes, bytes, bytes]:
         between = b",%b,%b" % (self._envelope, encode(_indexes(delta))[1:-1])
@@ -73,7 +72,7 @@ def piece_frame(piece: Delta | Event, sequence_number: int, envelope_: bytes, fr
     return event_frame(piece.type, sequence_number, envelope_, piece.body)
 
 
-class Batch(msgspec.Struct, frozen=True):
+class Batch(msgspec.Struct, frozen=True, gc=False):
     """Consecutive frames of one response, as published: `frames[i]` has the number `first + i`.
 
     No frames: they are too large to be published, and are in the log.
@@ -105,7 +104,7 @@ def parse_batch(message: bytes) -> Batch:
     if len(parts) != _HEADER_PARTS:
         raise ContractError(f"a published message has a foreign header: {header[:80]!r}")
     response_id, first, last, flag = parts
-    batch = Batch(ResponseId(response_id.decode()), int(first), tuple(frames), flag == b"!")
-    if frames and batch.after != int(last) + 1:
+    number = int(first)
+    if frames and number + len(frames) != int(last) + 1:
         raise ContractError(f"a published batch says {first!r} to {last!r} and holds {len(frames)} frames")
-    return batch
+    return Batch(ResponseId(response_id.decode()), number, tuple(frames), flag == b"!")

@@ -37,14 +37,15 @@ class Intake(asyncio.Protocol):
         """Tell the replies that this makes whole."""
         if self.ended.done():
             return
+        take, gets, is_over = self._take, self._parser.gets, self.ended.done
         try:
             self._parser.feed(data)
-            while (reply := self._parser.gets()) is not False:
+            while (reply := gets()) is not False:
                 # What redis-py takes for the end of a connection: LOADING, and the like.
                 if isinstance(reply, RedisConnectionError):
                     raise reply
-                self._take(reply)
-                if self.ended.done():
+                take(reply)
+                if is_over():
                     return
         except Exception as error:  # noqa: BLE001  raised to whoever reads
             self._end(error)

@@ -22,6 +22,8 @@ _DELTA_HOMES: Final[dict[str, tuple[str | None, str]]] = {
     "response.mcp_call_arguments.delta": (None, "arguments"),
     "response.code_interpreter_call_code.delta": (None, "code"),
 }
+# Of a type that is not among them.
+_OWN_TEXT: Final = (None, "text")
 # Events that tell a part whole: (list of parts within the item, member that holds the part's index).
 _PARTS: Final = {
     "response.content_part.added": ("content", "content_index"),
@@ -46,9 +48,9 @@ class OutputFold:
     def add(self, piece: Delta | Event) -> None:
         """Fold one piece. Events that say nothing of the output change nothing."""
         if isinstance(piece, Delta):
-            home, member = _DELTA_HOMES.get(piece.type, (None, "text"))
-            part_index = piece.part[1] if piece.part is not None else 0
-            self._grow(piece.output_index, home, part_index, member, piece.text)
+            home, member = _DELTA_HOMES.get(piece.type, _OWN_TEXT)
+            part = piece.part
+            self._grow(piece.output_index, home, 0 if part is None else part[1], member, piece.text)
         else:
             self._add_event(piece.type, piece.body)
 

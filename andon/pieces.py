@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 
-class Delta(msgspec.Struct, frozen=True):
+class Delta(msgspec.Struct, frozen=True, gc=False):
     """A piece of growing text that may be merged with the next one of the same part.
 
     `type` is the wire's event type (`response.output_text.delta`, ...). `part` is the name and value of the

@@ -41,24 +41,37 @@ class Backlog:
 
     def add(self, piece: Delta | Event) -> None:
         """Hold a piece; a delta of the same part as the last one merges with it."""
-        if _is_held(piece):
-            assert isinstance(piece, Event)
-            self._held_bytes += len(encode(piece.body)) + _FRAME_OVERHEAD_BYTES
-        else:
-            # What follows lets the held ones go.
-            self._bytes, self._held_bytes = self._bytes + self._held_bytes, 0
         if isinstance(piece, Delta):
-            self._bytes += len(piece.text.encode())
-            last = self._pieces[-1] if self._pieces else None
-            if isinstance(last, Delta) and _same_part(last, piece):
-                self._growing.append(piece.text)
-                return
-            self._bytes += _FRAME_OVERHEAD_BYTES
-        elif not _is_held(piece):
-            self._bytes += len(encode(piece.body)) + _FRAME_OVERHEAD_BYTES
+            self._add_delta(piece)
+            return
+        size_bytes = len(encode(piece.body)) + _FRAME_OVERHEAD_BYTES
+        if _is_held(piece):
+            self._held_bytes += size_bytes
+        else:
+            self._let_held_go()
+            self._bytes += size_bytes
         self._join_growing()
         self._pieces.append(piece)
-        self._growing = [piece.text] if isinstance(piece, Delta) else []
+        self._growing = []
+
+    def _add_delta(self, delta: Delta) -> None:
+        if self._held_bytes:
+            self._let_held_go()
+        text, pieces = delta.text, self._pieces
+        self._bytes += len(text) if text.isascii() else len(text.encode())
+        if pieces:
+            last = pieces[-1]
+            if isinstance(last, Delta) and _same_part(last, delta):
+                self._growing.append(text)
+                return
+            self._join_growing()
+        self._bytes += _FRAME_OVERHEAD_BYTES
+        pieces.append(delta)
+        self._growing = [text]
+
+    def _let_held_go(self) -> None:
+        """Count the held ones with the others: something follows them."""
+        self._bytes, self._held_bytes = self._bytes + self._held_bytes, 0
 
     def _join_growing(self) -> None:
         """Give the last delta all of its text; it may grow on."""
@@ -71,6 +84,8 @@ class Backlog:
 
     def take(self) -> list[Delta | Event]:
         """Take all that may be logged now: everything but the trailing `*.done` events."""
+        if not self._pieces:
+            return []
         self._join_growing()
         end = len(self._pieces)
         while end and _is_held(self._pieces[end - 1]):

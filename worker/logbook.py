@@ -39,7 +39,7 @@ class Logbook:
         """Return the frames to send now, if any: the batch whose answer is unknown, else what may be logged next."""
         if not self._in_flight:
             self._in_flight = self.backlog.take()
-        return self._frames(self._in_flight)
+        return self._frames(self._in_flight) if self._in_flight else []
 
     def in_flight(self) -> list[bytes]:
         """Return the frames whose answer is unknown."""

@@ -85,7 +85,8 @@ class ChatTranslator:
 
     def __init__(self, context: TranslatorContext | None = None) -> None:
         self._context = context or TranslatorContext()
-        self._finished = False
+        # Whether the Finish was given.
+        self.finished = False
         self._items: list[ContentItem | CallItem] = []  # by output_index
         self._message: ContentItem | None = None
         self._reasoning: ContentItem | None = None
@@ -98,18 +99,13 @@ class ChatTranslator:
         self._response: dict[str, Any] = {}  # what the chunks say of the response: model, service_tier
 
     @property
-    def finished(self) -> bool:
-        """Whether the Finish was given."""
-        return self._finished
-
-    @property
     def usage_so_far(self) -> dict[str, Any] | None:
         """The latest usage; before the end only from a server with `continuous_usage_stats`."""
         return chat_usage(self._usage)
 
     def feed(self, event: SseEvent) -> list[Piece]:
         """Take one event and return its pieces. Never raises."""
-        if self._finished:
+        if self.finished:
             return []
         if event.data.strip() == _DONE:
             return self.eof()
@@ -123,7 +119,7 @@ class ChatTranslator:
 
     def eof(self) -> list[Piece]:
         """Take the end of the stream, or its `[DONE]`: some servers leave out the one, some the other."""
-        if self._finished:
+        if self.finished:
             return []
         if self._finish_reason is None:
             return self._fail(cut_failure())
@@ -246,7 +242,7 @@ class ChatTranslator:
         return self._finish([], failed(failure, self.usage_so_far))
 
     def _finish(self, pieces: list[Piece], finish: Finish) -> list[Piece]:
-        self._finished = True
+        self.finished = True
         return [*pieces, finish]
 
 

@@ -9,7 +9,7 @@ event of the wrong shape, an event whose item was never added.
 """
 
 import contextlib
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -103,6 +103,10 @@ class _Head(msgspec.Struct, gc=False):
     logprobs: Any = None
 
 
+# Item, index in the output, and name and index of the part where the item has parts.
+_Place: TypeAlias = tuple[str, int, tuple[Literal["content_index", "summary_index"], int] | None]
+
+
 class _Named(msgspec.Struct, gc=False):
     id: str | None = None
 
@@ -126,12 +130,11 @@ class ResponsesTranslator:
     def __init__(self, context: TranslatorContext | None = None) -> None:
         self._context = context or TranslatorContext()
         self._positions = Positions()
-        self._finished = False
-
-    @property
-    def finished(self) -> bool:
-        """Whether the Finish was given."""
-        return self._finished
+        # Whether the Finish was given.
+        self.finished = False
+        # What the delta before said of its place, and what that place is; None once another event may have changed it.
+        self._told: tuple[object, ...] | None = None
+        self._place: _Place = ("", 0, None)
 
     @property
     def usage_so_far(self) -> dict[str, Any] | None:
@@ -140,7 +143,7 @@ class ResponsesTranslator:
 
     def feed(self, event: SseEvent) -> list[Piece]:
         """Take one event and return its pieces. Never raises."""
-        if self._finished:
+        if self.finished:
             return []
         try:
             return self._translate(event)
@@ -153,7 +156,7 @@ class ResponsesTranslator:
 
     def eof(self) -> list[Piece]:
         """Take the end of the stream."""
-        return [] if self._finished else self._finish(failed(cut_failure()))
+        return [] if self.finished else self._finish(failed(cut_failure()))
 
     def _translate(self, event: SseEvent) -> list[Piece]:
         try:
@@ -163,18 +166,25 @@ class ResponsesTranslator:
         kind = head.type
         text = head.delta
         if kind in _DELTAS and type(text) is str and not head.logprobs:
-            # The hot path. The positions are looked up even where the server tells all, as the check that the item
-            # was added.
-            item_id, output_index = self._positions.item(head.item_id, head.output_index)
-            name = _DELTAS[kind]
-            if name is None:
-                return [Delta(kind, item_id, output_index, None, text)]
-            index = head.content_index if name == "content_index" else head.summary_index
-            return [Delta(kind, item_id, output_index, (name, self._positions.part(output_index, name, index)), text)]
+            told = (kind, head.item_id, head.output_index, head.content_index, head.summary_index)
+            if told != self._told:
+                self._place = self._placed(head)
+                self._told = told
+            item_id, output_index, part = self._place
+            return [Delta(kind, item_id, output_index, part, text)]
         if kind in _OPENING:
             self._tell_opening(event)
             return []
         return self._translate_slowly(event)
+
+    def _placed(self, delta: _Head) -> _Place:
+        """Look up the place even where the server tells all of it, as the check that the item was added."""
+        item_id, output_index = self._positions.item(delta.item_id, delta.output_index)
+        name = _DELTAS[delta.type]
+        if name is None:
+            return item_id, output_index, None
+        index = delta.content_index if name == "content_index" else delta.summary_index
+        return item_id, output_index, (name, self._positions.part(output_index, name, index))
 
     @staticmethod
     def _tell_opening(event: SseEvent) -> None:
@@ -183,6 +193,7 @@ class ResponsesTranslator:
             here().set({Attribute.GEN_AI_RESPONSE_ID: _decode_opening(event.data).response.id})
 
     def _translate_slowly(self, event: SseEvent) -> list[Piece]:
+        self._told = None
         if event.data.strip() == _DONE:
             return self.eof()
         body = _decode_any(event.data)
@@ -282,7 +293,7 @@ class ResponsesTranslator:
         return kept
 
     def _finish(self, finish: Finish) -> list[Piece]:
-        self._finished = True
+        self.finished = True
         return [finish]
 
 

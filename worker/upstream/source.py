@@ -135,14 +135,14 @@ class HttpPieceStream:
                 return
         if self._closed or self._translator.finished:
             return
-        is_wanted = True
+        is_wanted, translator = True, self._translator
 
         def take_bytes(chunk: bytes) -> bool:
             nonlocal is_wanted
             _, pieces = self._parsed(chunk)
             if pieces:
                 is_wanted = take(pieces)
-            return is_wanted and not (self._closed or self._translator.finished)
+            return is_wanted and not (self._closed or translator.finished)
 
         try:
             await self._stream.pour(take_bytes)
@@ -194,6 +194,8 @@ class HttpPieceStream:
         except SseEventTooLargeError as error:
             failure = garbage_failure(str(error))
             raise UpstreamError(failure, retryable=False) from error
+        if len(events) == 1:
+            return True, self._translator.feed(events[0])
         pieces: list[Piece] = []
         for event in events:
             pieces += self._translator.feed(event)

@@ -14,6 +14,9 @@ from worker.upstream.errors import SseEventTooLargeError
 LIMIT_BYTES = 16 * 1024 * 1024  # an image in base64 fits; a server that never ends an event does not fill our memory
 
 _LF = 0x0A
+# Of an event as nearly all come: with a name before its data, and without.
+_NAMED_LINES = 3
+_NAMELESS_LINES = 2
 _CR = 0x0D
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -37,6 +40,8 @@ class SseParser:
         self._event = ""  # the `event` field of the event being gathered
         self._data: list[bytes] = []  # its `data` lines
         self._data_bytes = 0
+        # A line that named an event, and the name in it: the next one is nearly always the same.
+        self._last_line, self._last_name = b"", ""
 
     def feed(self, chunk: bytes) -> list[SseEvent]:
         """Take the next bytes and return the events they complete.
@@ -51,7 +56,8 @@ class SseParser:
         if not chunk:
             return []
         if chunk[-1] == _LF:  # the usual chunk holds whole lines
-            return self._take_lines(self._join_tail(chunk).splitlines())
+            lines = (self._join_tail(chunk) if self._tail else chunk).splitlines()
+            return self._only_event(lines) or self._take_lines(lines)
         return self._take_lines(self._split_open_end(chunk))
 
     def eof(self) -> bool:
@@ -91,6 +97,24 @@ class SseParser:
         if self._tail_bytes + self._data_bytes > self._limit_bytes:
             raise SseEventTooLargeError(self._limit_bytes)
         return lines
+
+    def _only_event(self, lines: list[bytes]) -> list[SseEvent] | None:
+        """Return the one event of these lines where they have the form that nearly all have: a name or none, data, end.
+
+        None for any other form, and then nothing has changed.
+        """
+        named = len(lines) == _NAMED_LINES and lines[0].startswith(b"event: ")
+        if not (named or (len(lines) == _NAMELESS_LINES and not self._event)) or lines[-1] or self._data:
+            return None
+        data = lines[-2]
+        if not data.startswith(b"data: ") or len(data) > self._limit_bytes:
+            return None
+        if not named:
+            return [SseEvent("message", data[6:])]
+        if lines[0] != self._last_line:
+            self._last_line, self._last_name = lines[0], lines[0][7:].decode("utf-8", "replace")
+        self._event = ""
+        return [SseEvent(self._last_name or "message", data[6:])]
 
     def _take_lines(self, lines: list[bytes]) -> list[SseEvent]:
         events = []
