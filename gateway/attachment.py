@@ -86,9 +86,9 @@ class Attachment:
             return
         frames = self._cursor.take(batch)
         if isinstance(frames, tuple):
-            if frames is batch.frames and self._outbox.pass_by(batch):
-                frames = ()
-            self._deliver(frames)
+            passed = frames is batch.frames and self._outbox.pass_by(batch)
+            if not passed or self._cursor.ended is not None:
+                self._deliver(() if passed else frames)
         elif frames is Gap.MISSING or (frames is Gap.SEEN and batch.terminal):
             # An ending among what was delivered: a failover lost the end of the log, and what was left was ended.
             if frames is Gap.MISSING and not self._behind:  # what the socket had no room for is no gap

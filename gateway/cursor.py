@@ -38,6 +38,10 @@ class Cursor:
 
         Where that is all of them, it is the batch's own tuple.
         """
+        if batch.first == self.next and not batch.terminal and self.ended is None and batch.frames:
+            # Nearly always: what comes next, and no ending in it.
+            self.next += len(batch.frames)
+            return batch.frames
         if self.ended is not None:
             return Gap.ENDED
         if batch.after <= self.next:

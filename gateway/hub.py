@@ -119,7 +119,11 @@ class Hub:
         except (ContractError, ValueError) as error:
             _log.warning("hub.foreign_message", channel=channel, error=str(error))
             return
-        for listener in tuple(self._listeners.get(channel, {}).get(batch.response_id, ())):
+        session = self._listeners.get(channel)
+        listeners = session.get(batch.response_id) if session is not None else None
+        if listeners is None:
+            return
+        for listener in tuple(listeners):
             if batch.frames:
                 listener.on_batch(batch)
             else:
