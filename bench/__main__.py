@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import uvloop
 
-from bench.contenders import ANDON, ENDS, FLOOR
+from bench.contenders import ANDON, ENDS, FLOOR, LEAN_ENDS
 from bench.failures import FAILURES
 from bench.floor.build import BuildError
 from bench.machine import machine
@@ -69,7 +69,7 @@ def main() -> None:
 async def measured(size: Size, names: Sequence[str], logs: Path) -> Results:
     """Make these measures, and return what was found. `logs`: the directory where what the processes write is kept."""
     begun = time.monotonic()
-    contenders = (ANDON, FLOOR, ENDS, *PEERS.values())
+    contenders = (ANDON, FLOOR, ENDS, LEAN_ENDS, *PEERS.values())
     results = Results(
         machine=machine(),
         titles={each.name: each.title for each in contenders},

@@ -1,5 +1,8 @@
-"""The floor's two programs as contenders, so that they are measured by the very same hands."""
+"""The floor's programs as contenders, so that they are measured by the very same hands."""
 
+import importlib.metadata
+import platform
+import sys
 from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
@@ -83,6 +86,29 @@ class Ends:
     def programs(self, place: Place) -> Sequence[Program]:
         """Return the one process."""
         return [Program(role=Role.BOTH, argv=(str(build()), "ends", _port_of(place.upstream)), ready=_port)]
+
+    def dialect(self, session: str) -> FloorDialect:
+        """Return what is spoken."""
+        del session
+        return FloorDialect()
+
+
+class LeanEnds:
+    """The same in Python: what Python itself costs whoever relays."""
+
+    name = "lean_ends"
+    title = "the two ends alone (Python)"
+    abilities = frozenset({Ability.STOP})
+
+    @property
+    def version(self) -> str:
+        """What it runs on."""
+        return f"CPython {platform.python_version()}, uvloop {importlib.metadata.version('uvloop')}"
+
+    def programs(self, place: Place) -> Sequence[Program]:
+        """Return the one process."""
+        argv = (sys.executable, "-m", "bench.floor.lean_ends", _port_of(place.upstream))
+        return [Program(role=Role.BOTH, argv=argv, ready=_port)]
 
     def dialect(self, session: str) -> FloorDialect:
         """Return what is spoken."""

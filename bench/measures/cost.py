@@ -1,8 +1,9 @@
 """Measures 4 and 8, and the second half of 3: what a token costs through the whole path, where, and how late it is.
 
-Two loads. `paced`: one that Andon can take; against the two ends alone, which relay the same tokens with nothing
-between. `saturating`: more than anybody can take, where each does as much as it can; against the peers. After a
-saturating load a contender is ended, and started anew for the next: some would work off what has piled up for minutes.
+Two loads. `paced`: one that Andon can take; against the two ends alone, in C and in Python, which relay the same tokens
+with nothing between. `saturating`: more than anybody can take, where each does as much as it can; against the peers.
+After a saturating load a contender is ended, and started anew for the next: some would work off what has piled up for
+minutes.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from typing import Final
 import msgspec
 
 from bench.contender import Contender
-from bench.contenders import ANDON, ENDS, FLOOR
+from bench.contenders import ANDON, ENDS, FLOOR, LEAN_ENDS
 from bench.generator.crowd import Look
 from bench.generator.remote import Generator, generator
 from bench.generator.stream import StreamError
@@ -74,7 +75,7 @@ async def measure(stage: Stage, size: Size) -> Cost:
     """Run both loads, each contender in turn, round by round."""
     cost = Cost({PACED: size.paced, SATURATING: size.saturating}, {}, {})
     plans: Sequence[tuple[str, Sequence[Contender]]] = (
-        (PACED, (ENDS, ANDON, FLOOR)),
+        (PACED, (ENDS, LEAN_ENDS, ANDON, FLOOR)),
         (SATURATING, (ANDON, *movers(size))),
     )
     for _ in range(size.rounds):

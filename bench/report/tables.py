@@ -144,7 +144,7 @@ def _costs(results: Results, load: str) -> str:
         ages = results.cost.direct_ages_us
         age = f"{ms(statistics.median(p50 for p50, _ in ages))} / {ms(statistics.median(p99 for _, p99 in ages))}"
         rows.append(("the model server, read directly", *["-"] * 7, age))
-    ratio = "CPU / the two ends'" if load == cost.PACED else "CPU / Andon's"
+    ratio = "CPU / the two ends' in C" if load == cost.PACED else "CPU / Andon's"
     headings = ("", ratio, "CPU a token", "of which, us", "tokens/s", "a second a core")
     return table((*headings, "Redis commands: sent + in scripts", "Redis bytes", "age p50 / p99"), rows)
 
