@@ -1,6 +1,6 @@
-"""Plant: a stack whose server keeps its data, with a bad network beside the good one, and a record of what was frozen.
+"""Plant: a stack whose servers keep their data, with bad networks beside the good one, and a record of freezes.
 
-Owns the extra: the append-only server, the proxies in front of it, and freezing with a memory. The rest is
+Owns the extra: the append-only servers, the networks in front of them, and freezing with a memory. The rest is
 `tests.stack.stack`, its judgement at the end included.
 """
 
@@ -9,17 +9,18 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 
 from andon.database import Database
-from tests.chaos.proxy import Proxy
+from andon.lifetime import task_group
+from tests.chaos.network import Network
 from tests.stack.process import Process
-from tests.stack.servers import Standalone, until
+from tests.stack.servers import until
 from tests.stack.stack import Stack
 from tests.stack.topologies import servers_of
 
@@ -32,7 +33,7 @@ class Freeze(msgspec.Struct, frozen=True):
 
 
 class Plant(Stack):
-    """Two gateways, some workers, Valkey and the sim; one worker and one gateway have a proxy to Redis."""
+    """Two gateways, some workers, Valkey and the sim; one worker and one gateway have a network of their own to it."""
 
     def __init__(self, logs: Path, *, workers: int, lease_s: float, env: Mapping[str, str] | None = None) -> None:
         # Several commands must fit into the lease, as they do with the defaults.
@@ -43,47 +44,47 @@ class Plant(Stack):
         super().__init__(logs, gateways=1, workers=workers - 1, env=settings, servers=servers)
         self.lease_s = lease_s
         self.freezes: list[Freeze] = []
+        # Between Redis and the one worker, the one gateway, that are behind them.
+        self.worker_network = Network(self.servers)
+        self.gateway_network = Network(self.servers)
         self._nest = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Start the stack, then the two processes behind proxies."""
+        """Start the stack, then the two processes behind networks."""
         await super().__aenter__()
         try:
             self.database = await self._nest.enter_async_context(Database(self.servers.url, timeout_s=2.0).open())
-            await asyncio.gather(*await self._far_processes())
+            await self._start_far_processes()
         except BaseException as error:
             await self.__aexit__(type(error), error, error.__traceback__)
             raise
         return self
 
-    async def _far_processes(self) -> list[Coroutine[Any, Any, object]]:
-        if not isinstance(self.servers, Standalone):
-            # Sentinels and nodes say themselves where the servers are: no proxy stays in between.
-            return [self.start_worker(), self.start_gateway()]
-        target = Path(self.valkey.url.removeprefix("unix://"))
-        self.worker_network = await self._nest.enter_async_context(Proxy(target).open())
-        self.gateway_network = await self._nest.enter_async_context(Proxy(target).open())
-        return [
-            self.start_worker(ANDON_REDIS_URL=self.worker_network.url),
-            self.start_gateway(ANDON_REDIS_URL=self.gateway_network.url),
-        ]
+    async def _start_far_processes(self) -> None:
+        for network in (self.worker_network, self.gateway_network):
+            await self._nest.enter_async_context(network.open())
+        async with task_group() as group:
+            worker = group.create_task(self.start_worker(ANDON_REDIS_URL=self.worker_network.url))
+            gateway = group.create_task(self.start_gateway(ANDON_REDIS_URL=self.gateway_network.url))
+        self.worker_network.belongs_to(worker.result())
+        self.gateway_network.belongs_to(gateway.result())
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End the stack while the proxies still carry its goodbyes."""
+        """End the stack while the networks still carry its goodbyes."""
         async with self._nest:
             await super().__aexit__(kind, error, traceback)
+
+    def look(self) -> None:
+        """Assert that neither process behind a network has a connection past it, now."""
+        self.worker_network.look()
+        self.gateway_network.look()
 
     @property
     def urls(self) -> list[str]:
         """The endpoints of all gateways."""
         return [gateway.url for gateway in self.gateways]
-
-    @property
-    def far_worker(self) -> Process:
-        """The worker behind the proxy."""
-        return self.workers[-1]
 
     @contextlib.asynccontextmanager
     async def frozen(self, process: Process) -> AsyncIterator[None]:

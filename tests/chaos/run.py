@@ -29,11 +29,14 @@ def plant(scenario: Scenario, logs: Path) -> Plant:
 
 
 async def run(scenario: Scenario, plant: Plant, shape: Shape) -> Row:
-    """Run a scenario on a running plant, and return its row. Raises AssertionError for what no process may do."""
+    """Run a scenario on a running plant, and return its row. Raises AssertionError for what no process may do, and
+    for one that was not behind its network, so that nothing was shown.
+    """
     load = Load(msgspec.structs.replace(shape, models=scenario.models), plant)
     async with asyncio.TaskGroup() as group:
         group.create_task(load.run())
         await asyncio.sleep(_TROUBLE_AFTER_S)
         await scenario.break_it(plant)
+    plant.look()
     account = Account(scenario.name, plant, load, losses=scenario.losses)
     return await account.draw(patience_s=4 * plant.lease_s)

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from tests.chaos.network import Fault, Network
 from tests.chaos.plant import Plant
 from tests.chaos.proxy import Proxy, Way
 from tests.stack.topologies import CHOSEN
@@ -138,33 +139,34 @@ async def _freeze_master(plant: Plant) -> None:
 # ── the network ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _worker_network(fault: Callable[[Proxy], None], seconds: float) -> Break:
+def _worker_network(fault: Fault, seconds: float) -> Break:
     return lambda plant: _fault(plant.worker_network, fault, seconds)
 
 
-def _gateway_network(fault: Callable[[Proxy], None], seconds: float) -> Break:
+def _gateway_network(fault: Fault, seconds: float) -> Break:
     return lambda plant: _fault(plant.gateway_network, fault, seconds)
 
 
-async def _fault(proxy: Proxy, fault: Callable[[Proxy], None], seconds: float) -> None:
-    fault(proxy)
-    await asyncio.sleep(seconds)
-    proxy.heal()
+async def _fault(network: Network, fault: Fault, seconds: float) -> None:
+    network.befall(fault)
+    try:
+        await asyncio.sleep(seconds)
+        network.look()  # while the process has every reason to dial elsewhere
+    finally:
+        network.heal()
 
 
 async def _cut_again_and_again(plant: Plant) -> None:
     for _ in range(12):
-        plant.worker_network.cut()
-        plant.gateway_network.cut()
+        plant.worker_network.befall(Proxy.cut)
+        plant.gateway_network.befall(Proxy.cut)
         await asyncio.sleep(0.25)
+        plant.look()
 
 
 _SILENT: Final = ("sim-silent", "sim-mute", "sim-stall")
 _SHORT, _LONG = f"{SHORT_S:g} s", f"{LONG_S:g} s"
 
-_NO_PROXY: Final = dict.fromkeys(
-    ("sentinel", "cluster"), "the servers' addresses come from sentinels or nodes: no proxy stays in between"
-)
 _NO_REPLICA: Final = {"standalone": "one server has no replica"}
 _IS_A_FAILOVER: Final = dict.fromkeys(("sentinel", "cluster"), "there it is a failover: see freeze-master")
 # Longer than an election on a loaded machine.
@@ -190,56 +192,53 @@ ALL: Final = (
         "`kill -9` of the server; back at once, empty.",
         _restart_without_data,
         losses=Losses.DATA),
-    Scenario(
-        "net-cut", "A worker's and a gateway's connections are cut, 12 times in 3 s.", _cut_again_and_again,
-        elsewhere=_NO_PROXY,
-    ),
+    Scenario("net-cut", "A worker's and a gateway's connections are cut, 12 times in 3 s.", _cut_again_and_again),
     Scenario(
         "net-worker-delay",
         "0.1 s more each way between a worker and Redis, 4 s long.",
-        _worker_network(lambda proxy: proxy.delay(0.1), LONG_S), elsewhere=_NO_PROXY),
+        _worker_network(lambda proxy: proxy.delay(0.1), LONG_S)),
     Scenario(
         "net-worker-hold-short",
         f"A worker and Redis are partitioned for {_SHORT}; late packets arrive.",
-        _worker_network(lambda proxy: proxy.hold(Way.BOTH), SHORT_S), elsewhere=_NO_PROXY),
+        _worker_network(lambda proxy: proxy.hold(Way.BOTH), SHORT_S)),
     Scenario(
         "net-worker-hold-long",
         f"The same for {_LONG}.",
-        _worker_network(lambda proxy: proxy.hold(Way.BOTH), LONG_S), elsewhere=_NO_PROXY),
+        _worker_network(lambda proxy: proxy.hold(Way.BOTH), LONG_S)),
     Scenario(
         "net-worker-deaf",
         f"What Redis says does not reach a worker for {_LONG}; what it says arrives.",
-        _worker_network(lambda proxy: proxy.swallow(Way.DOWN), LONG_S), elsewhere=_NO_PROXY),
+        _worker_network(lambda proxy: proxy.swallow(Way.DOWN), LONG_S)),
     Scenario(
         "net-worker-deaf-short",
         f"The same for {_SHORT}.",
-        _worker_network(lambda proxy: proxy.swallow(Way.DOWN), SHORT_S), elsewhere=_NO_PROXY),
+        _worker_network(lambda proxy: proxy.swallow(Way.DOWN), SHORT_S)),
     Scenario(
         "net-worker-mute",
         f"What a worker says does not reach Redis for {_LONG}.",
-        _worker_network(lambda proxy: proxy.swallow(Way.UP), LONG_S), elsewhere=_NO_PROXY),
+        _worker_network(lambda proxy: proxy.swallow(Way.UP), LONG_S)),
     Scenario(
         "net-worker-refuse",
         f"Redis refuses a worker for {_LONG}.",
-        _worker_network(Proxy.refuse, LONG_S), elsewhere=_NO_PROXY),
+        _worker_network(Proxy.refuse, LONG_S)),
     Scenario(
         "net-gateway-hold",
         f"A gateway and Redis are partitioned for {_LONG}; late packets arrive.",
-        _gateway_network(lambda proxy: proxy.hold(Way.BOTH), LONG_S), elsewhere=_NO_PROXY),
+        _gateway_network(lambda proxy: proxy.hold(Way.BOTH), LONG_S)),
     Scenario(
         "net-gateway-deaf",
         f"What Redis says does not reach a gateway for {_LONG}.",
-        _gateway_network(lambda proxy: proxy.swallow(Way.DOWN), LONG_S), elsewhere=_NO_PROXY),
+        _gateway_network(lambda proxy: proxy.swallow(Way.DOWN), LONG_S)),
     Scenario(
         "net-gateway-refuse",
         f"Redis refuses a gateway for {_SHORT}.",
-        _gateway_network(Proxy.refuse, SHORT_S), elsewhere=_NO_PROXY),
+        _gateway_network(Proxy.refuse, SHORT_S)),
     Scenario("silent-kill-worker", "Silent upstreams, and `kill -9` of a worker.", _kill_worker, models=_SILENT),
     Scenario(
         "silent-worker-hold",
         f"Silent upstreams, and a worker is partitioned for {_LONG}.",
         _worker_network(lambda proxy: proxy.hold(Way.BOTH), LONG_S),
-        models=_SILENT, elsewhere=_NO_PROXY),
+        models=_SILENT),
     Scenario(
         "failover", "An ordered failover of every master.", _fail_over, lease_s=_FAILOVER_LEASE_S, elsewhere=_NO_REPLICA
     ),

@@ -86,6 +86,7 @@ class Relay(ABC):
             writer.transport.abort()
             return
         pair = [writer]
+        self._writers.add(writer)  # before there is a pair: what is cut meanwhile is this, too
         try:
             up_reader, up_writer = await self._connect()
             pair.append(up_writer)

@@ -70,6 +70,11 @@ class SentinelTrio(Servers):
         hosts = ",".join(f"{_HOST}:{sentinel.port}" for sentinel in self.sentinels)
         return f"redis+sentinel://{hosts}/{SERVICE}"
 
+    @property
+    def ports(self) -> list[int]:
+        """Those of the data servers, and of the sentinels."""
+        return [*super().ports, *(sentinel.port for sentinel in self.sentinels)]
+
     def start(self) -> None:
         """Start all, and return when the sentinels know the replica and each other."""
         try:

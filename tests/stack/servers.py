@@ -37,6 +37,11 @@ class Servers(ABC):
     def url(self) -> str:
         """The address for ANDON_REDIS_URL."""
 
+    @property
+    def ports(self) -> list[int]:
+        """Every port at which a client may be sent to one of them, once they run; none for one that has a socket."""
+        return [node.port for node in self.nodes if node.port is not None]
+
     @abstractmethod
     def start(self) -> None:
         """Start all of it, and return when it takes writes."""
