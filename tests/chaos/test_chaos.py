@@ -22,7 +22,7 @@ _PATIENCE_S: Final = 140 if CHOSEN == "standalone" else 260
 _IN_EVERY_RUN: Final = (
     ("nothing-broken", "net-worker-hold-long", "kill-worker")
     if CHOSEN == "standalone"
-    else ("nothing-broken", "failover", "kill-master")
+    else ("nothing-broken", "failover", "net-worker-hold-long", "kill-master")
 )
 # Has what all of these need: the lease, and what the log may say.
 _ON_THE_PLANT_OF: Final = _IN_EVERY_RUN[1]
@@ -44,7 +44,7 @@ def _check(row: Row, scenario: Scenario) -> None:
 @pytest.mark.skipif(FULL, reason="a full run has each of them on a plant of its own")
 @pytest.mark.timeout(100 if CHOSEN == "standalone" else 240)
 async def test_every_stop_is_obeyed_and_every_response_ends_once(tmp_path: Path, rows: list[Row]) -> None:
-    """With nothing broken, a worker partitioned, a worker killed (on several servers: a failover, a master killed)."""
+    """Nothing broken, a worker partitioned, one killed; on several servers a failover, that, and a master killed."""
     scenarios = {scenario.name: scenario for scenario in SCENARIOS}
     # The union of what they expect: they share the plant.
     async with plant(scenarios[_ON_THE_PLANT_OF], tmp_path) as running:
