@@ -98,4 +98,5 @@ class Network:
         """Return the connections of the process, as the kernel says; none if it has ended."""
         if self._process is None or self._process.exit_code is not None:
             return []
-        return [row for row in psutil.Process(self._process.pid).net_connections(kind="tcp") if row.raddr]
+        table: list[Any] = psutil.Process(self._process.pid).net_connections(kind="tcp")
+        return [row for row in table if row.raddr]  # without: it listens

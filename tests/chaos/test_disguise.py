@@ -9,42 +9,39 @@ from tests.chaos.disguise import Disguise
 _PORTS = {22801: 40001, 22802: 40002, 29899: 61_000}
 
 # Replies that name servers to dial: as they are said, and as they are heard.
-_ADDRESSES = [
-    pytest.param(
-        b"*2\r\n$9\r\n127.0.0.1\r\n$5\r\n22801\r\n", b"*2\r\n$9\r\n127.0.0.1\r\n$5\r\n40001\r\n", id="get-master-addr"
+_ADDRESSES = {
+    "get-master-addr": (
+        b"*2\r\n$9\r\n127.0.0.1\r\n$5\r\n22801\r\n",
+        b"*2\r\n$9\r\n127.0.0.1\r\n$5\r\n40001\r\n",
     ),
-    pytest.param(
+    "sentinel master": (
         b"*6\r\n$2\r\nip\r\n$9\r\n127.0.0.1\r\n$4\r\nport\r\n$5\r\n22802\r\n$5\r\nrunid\r\n$5\r\n22802\r\n",
         b"*6\r\n$2\r\nip\r\n$9\r\n127.0.0.1\r\n$4\r\nport\r\n$5\r\n40002\r\n$5\r\nrunid\r\n$5\r\n22802\r\n",
-        id="sentinel master",
     ),
-    pytest.param(
-        b"*1\r\n*4\r\n:0\r\n:5460\r\n"
-        b"*4\r\n$9\r\n127.0.0.1\r\n:22801\r\n$3\r\nabc\r\n*0\r\n*4\r\n$9\r\n127.0.0.1\r\n:29899\r\n$3\r\ndef\r\n*0\r\n",
-        b"*1\r\n*4\r\n:0\r\n:5460\r\n"
-        b"*4\r\n$9\r\n127.0.0.1\r\n:40001\r\n$3\r\nabc\r\n*0\r\n*4\r\n$9\r\n127.0.0.1\r\n:61000\r\n$3\r\ndef\r\n*0\r\n",
-        id="cluster slots",
+    "cluster slots": (
+        b"*4\r\n:0\r\n:5460\r\n*3\r\n$9\r\n127.0.0.1\r\n:22801\r\n$1\r\na\r\n*2\r\n$9\r\n127.0.0.1\r\n:29899\r\n",
+        b"*4\r\n:0\r\n:5460\r\n*3\r\n$9\r\n127.0.0.1\r\n:40001\r\n$1\r\na\r\n*2\r\n$9\r\n127.0.0.1\r\n:61000\r\n",
     ),
-    pytest.param(b"-MOVED 3999 127.0.0.1:22802\r\n", b"-MOVED 3999 127.0.0.1:40002\r\n", id="moved"),
-    pytest.param(b"-ASK 3999 127.0.0.1:22802\r\n", b"-ASK 3999 127.0.0.1:40002\r\n", id="ask"),
-]
+    "moved": (b"-MOVED 3999 127.0.0.1:22802\r\n", b"-MOVED 3999 127.0.0.1:40002\r\n"),
+    "ask": (b"-ASK 3999 127.0.0.1:22802\r\n", b"-ASK 3999 127.0.0.1:40002\r\n"),
+}
 
 _LONG = b"$9\r\n127.0.0.1\r\n:22801\r\n-MOVED 1 127.0.0.1:22801\r\n" * 120
 # What looks like an address, and is none.
-_DATA = [
-    pytest.param(b":22801\r\n", id="a number"),
-    pytest.param(b"$5\r\n22801\r\n", id="a string"),
-    pytest.param(b"$26\r\n$9\r\n127.0.0.1\r\n$5\r\n22801\r\n\r\n", id="a reply in a string"),
-    pytest.param(b"$100\r\n%b\r\n" % _LONG[:100], id="long"),
-    pytest.param(b"*2\r\n$9\r\n127.0.0.1\r\n*1\r\n$5\r\n22801\r\n", id="in another array"),
-    pytest.param(b"*4\r\n$4\r\nport\r\n$5\r\n22801\r\n$9\r\n127.0.0.1\r\n$2\r\nip\r\n", id="before the host"),
-    pytest.param(b"*2\r\n$9\r\n127.0.0.1\r\n$5\r\n22803\r\n", id="of no server here"),
-    pytest.param(b"-ERR no 127.0.0.1:22801\r\n", id="another error"),
-    pytest.param(b"*-1\r\n$-1\r\n$0\r\n\r\n+OK\r\n", id="nothing"),
-]  # fmt: skip
+_DATA = {
+    "a number": b":22801\r\n",
+    "a string": b"$5\r\n22801\r\n",
+    "a reply in a string": b"$26\r\n$9\r\n127.0.0.1\r\n$5\r\n22801\r\n\r\n",
+    "replies in a long string": b"$100\r\n%b\r\n" % _LONG[:100],
+    "in another array than the host": b"*2\r\n$9\r\n127.0.0.1\r\n*1\r\n$5\r\n22801\r\n",
+    "before the host": b"*4\r\n$4\r\nport\r\n$5\r\n22801\r\n$9\r\n127.0.0.1\r\n$2\r\nip\r\n",
+    "of no server here": b"*2\r\n$9\r\n127.0.0.1\r\n$5\r\n22803\r\n",
+    "in another error": b"-ERR no 127.0.0.1:22801\r\n",
+    "nothing at all": b"*-1\r\n$-1\r\n$0\r\n\r\n+OK\r\n",
+}
 
 
-@pytest.mark.parametrize(("said", "heard"), _ADDRESSES)
+@pytest.mark.parametrize(("said", "heard"), _ADDRESSES.values(), ids=_ADDRESSES)
 def test_a_servers_address_becomes_that_of_its_proxy(said: bytes, heard: bytes) -> None:
     """However it is cut in two."""
     for at in range(len(said) + 1):
@@ -52,7 +49,7 @@ def test_a_servers_address_becomes_that_of_its_proxy(said: bytes, heard: bytes) 
         assert disguise.translate(said[:at]) + disguise.translate(said[at:]) == heard
 
 
-@pytest.mark.parametrize("said", _DATA)
+@pytest.mark.parametrize("said", _DATA.values(), ids=_DATA)
 def test_data_that_looks_like_an_address_is_left_alone(said: bytes) -> None:
     """However it is cut in two, and nothing of it waits for what comes next."""
     for at in range(len(said) + 1):
@@ -63,8 +60,8 @@ def test_data_that_looks_like_an_address_is_left_alone(said: bytes) -> None:
 def test_a_stream_in_chunks_of_any_size_is_translated_as_a_whole() -> None:
     """Addresses among data, and long strings among both, some of them kilobytes."""
     choose = random.Random(8)
-    pieces = [param.values for param in _ADDRESSES] + [(param.values[0],) * 2 for param in _DATA]
-    pieces.append((b"$5000\r\n%b\r\n" % _LONG[:5000],) * 2)
+    unchanged = [*_DATA.values(), b"$5000\r\n%b\r\n" % _LONG[:5000]]
+    pieces = [*_ADDRESSES.values(), *((data, data) for data in unchanged)]
     chosen = choose.choices(pieces, k=400)
     said, heard = b"".join(piece[0] for piece in chosen), b"".join(piece[1] for piece in chosen)
     disguise, at, told = Disguise(_PORTS), 0, b""
