@@ -38,7 +38,8 @@ after it, so that each is a superset of the truth.
 | `andon:audit`              | stream     | own     | 7 days, trimmed by age      | gateways, workers| operators       |
 
 In a cluster each `own` key is in a slot of its own, on whatever node that is: it is written, and awaited, before the
-session's script (`Database.first`). `andon:stop:W` is published to all nodes; the session's channel at its slot's node.
+session's script (`Database.first`); `andon:workers` before a worker's first renewal, and beside each later one, so that
+no lease depends on that one node. `andon:stop:W` is published to all nodes; the session's channel at its slot's node.
 
 T is a session tag, R a response id, W a worker id, G a gateway id, B a broadcast id, E the digest of a client's event
 id, P the tag of a principal or of a tenant: what is counted against a limit, and only where that limit is set. `live`

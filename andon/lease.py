@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 from typing import Any, Final
 
 import msgspec
+import structlog
 
 from andon import keys
 from andon.database import Database
@@ -17,6 +18,8 @@ from andon.errors import StoreUnavailable
 from andon.frames import encode
 from andon.ids import ResponseId, WorkerId
 from andon.script import script
+
+_log = structlog.get_logger(__name__)
 
 KEYS_TTL_MS: Final = 86400 * 1000  # lease, job set and tombstone outlive any outage that somebody would sit out
 
@@ -50,25 +53,44 @@ class Leases:
     def __init__(self, database: Database, *, lease_s: float) -> None:
         self._database = database
         self._lease_ms = int(lease_s * 1000)
+        # In a cluster: who is in the index, as far as is known. Only those whom this process renews.
+        self._listed: set[WorkerId] = set()
 
     async def renew(self, worker_id: WorkerId, about: About) -> bool:
-        """Renew the lease; False if this id was declared dead, for good."""
-        listed = self._database.call("ZADD", keys.WORKERS, 0, worker_id)
-        kept = self._database.call("PEXPIRE", keys.WORKERS, KEYS_TTL_MS)
-        if self._database.is_spread:
-            await self._stand_listed(worker_id, listed)
+        """Renew the lease; False if this id was declared dead, for good.
+
+        In a cluster the index is on another node than the lease. Before the first renewal the entry is waited for;
+        afterwards it is repeated beside the renewal, or no worker's lease would outlast an outage of that one node.
+        """
+        listing = asyncio.gather(
+            self._database.call("ZADD", keys.WORKERS, 0, worker_id),
+            self._database.call("PEXPIRE", keys.WORKERS, KEYS_TTL_MS),
+        )
+        if worker_id in self._listed:
+            listing.add_done_callback(lambda listing: self._note(worker_id, listing))
+        elif self._database.is_spread:
+            await self._stand_listed(worker_id, listing)
+            self._listed.add(worker_id)
         reply = self._database.eval(
             script("renew"),
             [keys.lease(worker_id), keys.worker_jobs(worker_id)],
             [self._lease_ms, KEYS_TTL_MS, encode(about)],
         )
-        await self._stand_listed(worker_id, listed)
-        await kept
+        if not self._database.is_spread:
+            await self._stand_listed(worker_id, listing)
         return bool((await reply)[0] == b"ok")
 
-    async def _stand_listed(self, worker_id: WorkerId, listed: Awaitable[Any]) -> None:
+    def _note(self, worker_id: WorkerId, listing: "asyncio.Future[Any]") -> None:
+        """Take note of a repeated entry. One that could not be sent stands as before; one that was refused may not."""
+        error = None if listing.cancelled() else listing.exception()
+        if isinstance(error, StoreUnavailable) and error.code != "store_full":
+            _log.info("lease.index_away", worker=worker_id, error=str(error))
+        elif error is not None:
+            self._listed.discard(worker_id)  # the next renewal waits, and tells
+
+    async def _stand_listed(self, worker_id: WorkerId, listing: Awaitable[Any]) -> None:
         try:
-            await listed
+            await listing
         except StoreUnavailable:
             # A full Redis refuses even to repeat an entry. The lease must stand all the same, or fullness would kill
             # every stream; but never for a worker that nobody would find.

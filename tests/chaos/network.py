@@ -8,7 +8,7 @@ connections: without that a scenario that breaks the network would show nothing.
 
 import contextlib
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -40,7 +40,8 @@ class Network:
 
     def __init__(self, servers: Servers) -> None:
         self._servers = servers
-        self._proxies: list[Proxy] = []
+        # By the port of the server behind it; by 0, that of the one server that has a socket.
+        self._proxies: dict[int, Proxy] = {}
         # Of servers that name each other: their own, and that of the proxy in front.
         self._ports: dict[int, int] = {}
         # Whose network this is; None before that has started.
@@ -52,11 +53,10 @@ class Network:
         async with contextlib.AsyncExitStack() as stack:
             if isinstance(self._servers, Standalone):
                 socket = Path(self._servers.url.removeprefix("unix://"))
-                self._proxies = [await stack.enter_async_context(Proxy(socket).open())]
+                self._proxies[0] = await stack.enter_async_context(Proxy(socket).open())
             for port in self._servers.ports:
                 proxy = await stack.enter_async_context(_NodeProxy(port, self._ports).open())
-                self._proxies.append(proxy)
-                self._ports[port] = proxy.port
+                self._proxies[port], self._ports[port] = proxy, proxy.port
             yield self
 
     @property
@@ -66,10 +66,11 @@ class Network:
             return self._proxies[0].url
         return _PORT.sub(lambda port: str(self._ports[int(port[0])]), self._servers.url)
 
-    def befall(self, fault: Fault) -> None:
-        """Let this happen to all of it at one moment."""
-        for proxy in self._proxies:
-            fault(proxy)
+    def befall(self, fault: Fault, *, before: Collection[int] | None = None) -> None:
+        """Let this happen to all of it at one moment, or only `before` servers of these ports."""
+        for port, proxy in self._proxies.items():
+            if before is None or port in before:
+                fault(proxy)
 
     def heal(self) -> None:
         """Pass everything again, everywhere."""
@@ -86,7 +87,7 @@ class Network:
     @property
     def is_used(self) -> bool:
         """Tell whether the process has a connection through here, now."""
-        mine = {proxy.port for proxy in self._proxies}
+        mine = {proxy.port for proxy in self._proxies.values()}
         return any(row.raddr.port in mine for row in self._dialled() if row.status == psutil.CONN_ESTABLISHED)
 
     def look(self) -> None:

@@ -16,7 +16,9 @@ from typing import Self
 
 import msgspec
 
+from andon import keys
 from andon.database import Database
+from andon.ids import WorkerId
 from andon.lifetime import task_group
 from tests.chaos.network import Network
 from tests.stack.process import Process
@@ -66,7 +68,8 @@ class Plant(Stack):
         async with task_group() as group:
             worker = group.create_task(self.start_worker(ANDON_REDIS_URL=self.worker_network.url))
             gateway = group.create_task(self.start_gateway(ANDON_REDIS_URL=self.gateway_network.url))
-        self.worker_network.belongs_to(worker.result())
+        self._far_worker = worker.result()
+        self.worker_network.belongs_to(self._far_worker)
         self.gateway_network.belongs_to(gateway.result())
 
     async def __aexit__(
@@ -75,6 +78,11 @@ class Plant(Stack):
         """End the stack while the networks still carry its goodbyes."""
         async with self._nest:
             await super().__aexit__(kind, error, traceback)
+
+    async def port_of_lease(self) -> int:
+        """Return the port of the master that holds the lease of the worker behind a network."""
+        worker_id = WorkerId(self._far_worker.log_events("worker.ready")[-1]["worker"])
+        return (await asyncio.to_thread(self.servers.holder, keys.lease(worker_id))).port or 0
 
     def look(self) -> None:
         """Assert that neither process behind a network has a connection past it, now."""

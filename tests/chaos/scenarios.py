@@ -5,7 +5,7 @@ it leaves nothing broken.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -147,13 +147,37 @@ def _gateway_network(fault: Fault, seconds: float) -> Break:
     return lambda plant: _fault(plant.gateway_network, fault, seconds)
 
 
-async def _fault(network: Network, fault: Fault, seconds: float) -> None:
-    network.befall(fault)
+async def _fault(network: Network, fault: Fault, seconds: float, *, before: Collection[int] | None = None) -> None:
+    network.befall(fault, before=before)
     try:
         await asyncio.sleep(seconds)
         network.look()  # while the process has every reason to dial elsewhere
     finally:
         network.heal()
+
+
+async def _hold_from_lease(plant: Plant) -> None:
+    await _fault(plant.worker_network, _hold, LONG_S, before={await plant.port_of_lease()})
+
+
+async def _hold_from_all_but_lease(plant: Plant) -> None:
+    await _fault(plant.worker_network, _hold, LONG_S, before=set(plant.servers.ports) - {await plant.port_of_lease()})
+
+
+async def _hold_gateway_from_one(plant: Plant) -> None:
+    (master, *_) = await asyncio.to_thread(plant.servers.masters)
+    await _fault(plant.gateway_network, _hold, LONG_S, before={master.port or 0})
+
+
+async def _hold_from_sentinels(plant: Plant) -> None:
+    sentinels = set(plant.servers.ports) - {node.port for node in plant.servers.nodes}
+    async with asyncio.TaskGroup() as group:
+        for network in (plant.worker_network, plant.gateway_network):
+            group.create_task(_fault(network, _hold, LONG_S, before=sentinels))
+
+
+def _hold(proxy: Proxy) -> None:
+    proxy.hold(Way.BOTH)
 
 
 async def _cut_again_and_again(plant: Plant) -> None:
@@ -168,6 +192,8 @@ _SILENT: Final = ("sim-silent", "sim-mute", "sim-stall")
 _SHORT, _LONG = f"{SHORT_S:g} s", f"{LONG_S:g} s"
 
 _NO_REPLICA: Final = {"standalone": "one server has no replica"}
+_NO_SENTINEL: Final = dict.fromkeys(("standalone", "cluster"), "there are no sentinels")
+_ONE_MASTER: Final = dict.fromkeys(("standalone", "sentinel"), "there is one master: see the others of its kind")
 _IS_A_FAILOVER: Final = dict.fromkeys(("sentinel", "cluster"), "there it is a failover: see freeze-master")
 # Longer than an election on a loaded machine.
 _FAILOVER_LEASE_S: Final = 20.0
@@ -200,11 +226,11 @@ ALL: Final = (
     Scenario(
         "net-worker-hold-short",
         f"A worker and Redis are partitioned for {_SHORT}; late packets arrive.",
-        _worker_network(lambda proxy: proxy.hold(Way.BOTH), SHORT_S)),
+        _worker_network(_hold, SHORT_S)),
     Scenario(
         "net-worker-hold-long",
         f"The same for {_LONG}.",
-        _worker_network(lambda proxy: proxy.hold(Way.BOTH), LONG_S)),
+        _worker_network(_hold, LONG_S)),
     Scenario(
         "net-worker-deaf",
         f"What Redis says does not reach a worker for {_LONG}; what it says arrives.",
@@ -224,7 +250,7 @@ ALL: Final = (
     Scenario(
         "net-gateway-hold",
         f"A gateway and Redis are partitioned for {_LONG}; late packets arrive.",
-        _gateway_network(lambda proxy: proxy.hold(Way.BOTH), LONG_S)),
+        _gateway_network(_hold, LONG_S)),
     Scenario(
         "net-gateway-deaf",
         f"What Redis says does not reach a gateway for {_LONG}.",
@@ -233,11 +259,27 @@ ALL: Final = (
         "net-gateway-refuse",
         f"Redis refuses a gateway for {_SHORT}.",
         _gateway_network(Proxy.refuse, SHORT_S)),
+    Scenario(
+        "net-no-sentinels",
+        f"A worker and a gateway are partitioned from all sentinels for {_LONG}, and from no data server.",
+        _hold_from_sentinels, elsewhere=_NO_SENTINEL),
+    Scenario(
+        "net-worker-hold-lease",
+        f"A worker is partitioned for {_LONG} from the one master that holds its lease.",
+        _hold_from_lease, elsewhere=_ONE_MASTER),
+    Scenario(
+        "net-worker-hold-others",
+        f"A worker is partitioned for {_LONG} from every node but that one: its lease stands.",
+        _hold_from_all_but_lease, elsewhere=_ONE_MASTER),
+    Scenario(
+        "net-gateway-hold-one",
+        f"A gateway is partitioned for {_LONG} from one of the masters.",
+        _hold_gateway_from_one, elsewhere=_ONE_MASTER),
     Scenario("silent-kill-worker", "Silent upstreams, and `kill -9` of a worker.", _kill_worker, models=_SILENT),
     Scenario(
         "silent-worker-hold",
         f"Silent upstreams, and a worker is partitioned for {_LONG}.",
-        _worker_network(lambda proxy: proxy.hold(Way.BOTH), LONG_S),
+        _worker_network(_hold, LONG_S),
         models=_SILENT),
     Scenario(
         "failover", "An ordered failover of every master.", _fail_over, lease_s=_FAILOVER_LEASE_S, elsewhere=_NO_REPLICA

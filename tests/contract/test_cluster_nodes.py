@@ -14,14 +14,18 @@ from andon import keys
 from andon.database import Database
 from andon.embedded import EmbeddedValkey
 from andon.errors import StartError, StoreUnavailable
-from andon.ids import ANONYMOUS
+from andon.ids import ANONYMOUS, WorkerId, new_worker_id
+from andon.lease import Leases
 from andon.link import Argument
 from andon.settings import Settings
 from andon.slots import slot_of, slot_of_command
 from andon.store import Store
 from andon.subscriber import Subscriptions
+from tests.chaos.network import Network
+from tests.chaos.proxy import Proxy
 from tests.contract.jobs import deltas, log_of, running, submission
 from tests.contract.test_keys import live_a_full_life
+from tests.contract.test_lease import ABOUT
 from tests.stack.cluster_of_three import ClusterOfThree
 from tests.stack.ports import free_port
 from tests.stack.servers import client_of
@@ -258,6 +262,29 @@ async def test_hints_are_written_before_the_script_that_relies_on_them(
     finally:
         os.kill(node.pid, signal.SIGCONT)
     await asyncio.to_thread(nodes.wait_whole)
+
+
+async def test_a_lease_stands_without_the_node_of_the_index(nodes: ClusterOfThree) -> None:
+    """All workers are in one index, on one node: whoever is in it outlives an outage of that; nobody else begins."""
+    index = nodes.holder(keys.WORKERS)
+    worker_id = new_worker_id()
+    while nodes.holder(keys.lease(worker_id)) is index:
+        worker_id = new_worker_id()
+    async with Network(nodes).open() as network, Database(network.url, timeout_s=1.0).open() as database:
+        leases = Leases(database, lease_s=60)
+        await wait_until(partial(_renews, leases, worker_id), timeout_s=_PATIENCE_S)
+        network.befall(Proxy.refuse, before=[index.port or 0])
+        for _ in range(3):
+            await wait_until(partial(_renews, leases, worker_id), timeout_s=_PATIENCE_S)
+        assert not await _renews(leases, new_worker_id())
+        network.heal()
+        await wait_until(partial(_renews, leases, new_worker_id()), timeout_s=_PATIENCE_S)
+
+
+async def _renews(leases: Leases, worker_id: WorkerId) -> bool:
+    with contextlib.suppress(StoreUnavailable):
+        return await leases.renew(worker_id, ABOUT)
+    return False
 
 
 async def test_a_server_that_is_no_cluster_is_no_start() -> None:
