@@ -81,7 +81,7 @@ class Network:
     def belongs_to(self, process: Process) -> None:
         """Take note of whose network this is, once it is ready. Asserts that it goes through here."""
         self._process = process
-        assert self.is_used, f"{process.name} has no connection to Redis"
+        assert self.is_used, f"{process.name} has no connection to Redis through its network"
         self.look()
 
     @property
