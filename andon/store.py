@@ -66,10 +66,13 @@ def _ms(seconds: float) -> int:
     return int(seconds * 1000)
 
 
-def _append_constants(job: Claimed) -> tuple[str | int, ...]:
-    """Return the append's keys, and those of its arguments that a run never changes, as the script has them."""
-    rid = job.response_id
-    return keys.job(rid), keys.log(rid), rid, job.worker_id, job.generation, keys.events(job.tag)
+def _append_keys(job: Claimed) -> list[str]:
+    return [keys.job(job.response_id), keys.log(job.response_id)]
+
+
+def _append_constants(job: Claimed) -> list[str | int]:
+    """Return those of the append's arguments that a run never changes; they come first."""
+    return [job.response_id, job.worker_id, job.generation, keys.events(job.tag)]
 
 
 def presence_ttl_s(abandon_s: float) -> float:
@@ -365,14 +368,14 @@ class Store(Reads):
 
     async def append(self, job: Claimed, first: int, frames: list[bytes], *, renew: bool) -> Outcome:
         """Log frames numbered from `first` and publish them. `renew`: renew the keys' time to live as well."""
-        job_key, log_key, *constant = _append_constants(job)
         ttl_ms = self._live_ttl_ms if renew else 0
-        reply = self.database.eval(script("append"), [job_key, log_key], [*constant, first, ttl_ms, *frames])
-        return outcome_of(await reply)
+        args = [*_append_constants(job), first, ttl_ms, *frames]
+        return outcome_of(await self.database.eval(script("append"), _append_keys(job), args))
 
     def appender(self, job: Claimed, on_reply: Callable[[Any], None]) -> Appender:
         """Make what appends for a run without waiting. `on_reply` gets what `outcome_of` reads, or the error."""
-        return Appender(self.database, _append_constants(job), self._live_ttl_ms, on_reply)
+        constant = (*_append_keys(job), *_append_constants(job))
+        return Appender(self.database, constant, self._live_ttl_ms, on_reply)
 
     async def settle(
         self,

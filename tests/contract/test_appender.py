@@ -58,7 +58,7 @@ async def test_what_is_packed_ahead_is_what_the_packer_would_send(text: str) -> 
     for number in (2, 10, 123_456):
         appender.send(number, [b'{"delta":"%b"}' % text.encode()], 0.0, renew=False)
         call = database.calls[-1]
-        assert call.wire == hiredis.pack_command(call.args)
+        assert call.wire == hiredis.pack_command(cast("Any", call.args))
         assert call.args[9:11] == (number, 0)
 
 
