@@ -1,7 +1,8 @@
 """The client: HTTP to the model server, through the official SDK. The only file that imports it.
 
 Owns the SDK's client, the connections, and the translation of the SDK's exceptions to `UpstreamError`, here and once
-(`transport_errors` has what they wrap, `status` what the server refused). Does not own retries (the SDK's are off: a
+(`transport_errors` has what they wrap, `status` what the server refused). A request that is like one before is put
+together from that (`prepared`). Does not own retries (the SDK's are off: a
 stop must not wait in its back-off), nor what the bytes mean.
 
 Guarantees that a stream which is left, closed or cancelled, however often and at whatever point, has its connection
@@ -33,6 +34,7 @@ from andon.settings import UpstreamTransport
 from andon.tracing import outgoing
 from worker.upstream.errors import UpstreamError, UpstreamMisconfiguredError
 from worker.upstream.failures import garbage_failure
+from worker.upstream.prepared import Prepared, PreparedRequests
 from worker.upstream.push_transport import PushTransport, exchange_of
 from worker.upstream.pushed_stream import PushedStream
 from worker.upstream.redact import Redact, redactor
@@ -86,15 +88,18 @@ class UpstreamClient:
             connect=connect_timeout_s, read=read_timeout_s, write=WRITE_TIMEOUT_S, pool=POOL_TIMEOUT_S
         )
         max_idle = min(max_connections, _MOST_IDLE)
+        push = _push_transport(transport, max_connections, max_idle)
         self._http = openai.DefaultAsyncHttpxClient(
             http2=False,
             timeout=timeout,
             limits=httpx2.Limits(max_connections=max_connections, max_keepalive_connections=max_idle),
-            transport=_push_transport(transport, max_connections, max_idle),
+            transport=push,
             event_hooks={"response": [self._refuse]},
         )
         self._sdk = _make_sdk(self._http, timeout, base_url, api_key)
         self._redact = redactor([self._sdk.api_key])
+        # None with httpx2's own transport: there the SDK makes each request.
+        self._prepared = None if push is None else PreparedRequests(push, self._http.cookies)
         self._tasks: set[asyncio.Task[Any]] = set()  # requests being opened, streams being closed
 
     @property
@@ -129,7 +134,18 @@ class UpstreamClient:
 
         Raises UpstreamError when there is none. Cancelling is safe everywhere: the connection is closed.
         """
-        opener = self.own(self._post(path, msgspec.json.encode(body)))
+        stream = await self._opened(path, msgspec.json.encode(body))
+        try:
+            yield stream
+        finally:
+            if not stream.closed:
+                await stream.close()
+
+    async def _opened(self, path: UpstreamPath, content: bytes) -> ByteStream:
+        if self._prepared is not None and self._prepared.is_ready(path, self._sdk.api_key):
+            # In the caller's own task: nothing of it needs an await to be undone.
+            return await self._post(path, content)
+        opener = self.own(self._post(path, content))
         try:
             await asyncio.wait({opener})
         except asyncio.CancelledError:
@@ -137,12 +153,7 @@ class UpstreamClient:
             opener.add_done_callback(self._close_orphan)
             opener.cancel()
             raise
-        stream = self._stream_of(opener.result())
-        try:
-            yield stream
-        finally:
-            if not stream.closed:
-                await stream.close()
+        return opener.result()
 
     def own(self, work: Coroutine[Any, Any, _T]) -> "asyncio.Task[_T]":
         """Run `work` in a task of this client, which waits for it when it is left."""
@@ -151,15 +162,45 @@ class UpstreamClient:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _close_orphan(self, opener: "asyncio.Task[httpx2.Response]") -> None:
+    def _close_orphan(self, opener: "asyncio.Task[ByteStream]") -> None:
         if not opener.cancelled() and opener.exception() is None:
-            self.own(self._stream_of(opener.result()).close())
+            self.own(opener.result().close())
 
-    def _stream_of(self, response: httpx2.Response) -> ByteStream:
+    async def _post(self, path: UpstreamPath, content: bytes) -> ByteStream:
+        """Send the request as the SDK has sent one before, or through the SDK."""
+        key = self._sdk.api_key
+        prepared = None if self._prepared is None else self._prepared.known(path, key)
+        stream = None if prepared is None else await self._post_again(path, prepared, content)
+        if stream is not None:
+            return stream
+        response = await self._post_anew(path, content)
         exchange = exchange_of(response)
-        return UpstreamStream(response, self) if exchange is None else PushedStream(response.status_code, exchange)
+        if exchange is None or self._prepared is None:
+            return UpstreamStream(response, self)
+        self._prepared.learn(path, response, key)
+        return PushedStream(response.status_code, exchange)
 
-    async def _post(self, path: UpstreamPath, content: bytes) -> httpx2.Response:
+    async def _post_again(self, path: UpstreamPath, prepared: Prepared, content: bytes) -> ByteStream | None:
+        """Send a request like the SDK's last one to this path. None: it is sent elsewhere, which the SDK follows."""
+        assert self._prepared is not None
+        try:
+            exchange, response = await self._prepared.send(path, prepared, content)
+        except httpx2.TimeoutException as error:
+            raise timeout_error(error) from error
+        except (httpx2.HTTPError, OSError) as error:
+            raise connection_error(error, self._redact) from error
+        if response is None:
+            return PushedStream(200, exchange)
+        is_taken = False
+        try:
+            await self._refuse(response)
+            is_taken = response.is_success
+        finally:
+            if not is_taken:
+                exchange.close()
+        return PushedStream(response.status_code, exchange) if is_taken else None
+
+    async def _post_anew(self, path: UpstreamPath, content: bytes) -> httpx2.Response:
         """Send the request through the SDK's lowest public door: its URL and headers, no object a chunk."""
         try:
             return await self._sdk.post(

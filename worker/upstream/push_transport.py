@@ -14,14 +14,17 @@ broke, or said something unasked, is not used again; idle ones are closed after 
 import asyncio
 import ssl
 from collections import deque
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, TypeAlias
 
 import aiohappyeyeballs
 import h11
 import httpx2
 
-from worker.upstream.exchange import Exchange
+from worker.upstream.exchange import Exchange, Head
 from worker.upstream.model_link import ModelLink, Origin
+
+Timeouts: TypeAlias = Mapping[str, float | None]  # httpx2's: connect, read, write, pool
 
 _KEEP_S: Final = 5.0  # as httpx2 keeps idle connections
 _NEXT_ADDRESS_AFTER_S: Final = 0.25  # RFC 8305
@@ -60,22 +63,27 @@ class PushTransport(httpx2.AsyncBaseTransport):
         Raises what httpx2's own transport raises for the same cause.
         """
         timeouts = request.extensions.get("timeout", {})
-        text = await _text(request)
-        link = await self._take(_origin(request.url), timeouts)
+        exchange, head = await self.ask(origin_of(request.url), await _text(request), timeouts)
+        return response_of(exchange, head)
+
+    async def ask(self, origin: Origin, text: bytes, timeouts: Timeouts) -> tuple[Exchange, Head]:
+        """Send a request that is written already. See `handle_async_request`.
+
+        Where a connection `is_ready`, the request is sent before this first awaits.
+        """
+        link = await self._take(origin, timeouts)
         exchange = link.ask(text, read_timeout_s=timeouts.get("read"))
         try:
             await link.sent(timeouts.get("write"))
             exchange.is_sent()
-            head = await exchange.head
+            return exchange, await exchange.head
         except BaseException:
             exchange.close()
             raise
-        return httpx2.Response(
-            head.status,
-            headers=head.headers,
-            stream=exchange,
-            extensions={"http_version": head.http_version, "reason_phrase": head.reason, EXCHANGE: exchange},
-        )
+
+    def is_ready(self, origin: Origin) -> bool:
+        """Tell whether a connection waits for a request to this origin."""
+        return any(link.origin == origin for link in self._idle)
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -84,7 +92,7 @@ class PushTransport(httpx2.AsyncBaseTransport):
 
     # ── the pool ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _take(self, origin: Origin, timeouts: dict[str, float | None]) -> ModelLink:
+    async def _take(self, origin: Origin, timeouts: Timeouts) -> ModelLink:
         """Take an idle connection, or make one; wait for a slot where all are in use."""
         while True:
             for link in reversed(self._idle):
@@ -189,7 +197,8 @@ class PushTransport(httpx2.AsyncBaseTransport):
         self._next_turn()
 
 
-def _origin(url: httpx2.URL) -> Origin:
+def origin_of(url: httpx2.URL) -> Origin:
+    """Return where a request to this URL goes. Raises httpx2.UnsupportedProtocol."""
     scheme = url.scheme
     if scheme not in _PORTS or not url.host:
         raise httpx2.UnsupportedProtocol(f"Request URL has an unsupported protocol {scheme!r}.")
@@ -206,6 +215,16 @@ async def _text(request: httpx2.Request) -> bytes:
     assert text is not None
     assert isinstance(request.stream, httpx2.AsyncByteStream)
     return b"".join([text, *[chunk async for chunk in request.stream]])
+
+
+def response_of(exchange: Exchange, head: Head) -> httpx2.Response:
+    """Return an answer in httpx2's words."""
+    return httpx2.Response(
+        head.status,
+        headers=head.headers,
+        stream=exchange,
+        extensions={"http_version": head.http_version, "reason_phrase": head.reason, EXCHANGE: exchange},
+    )
 
 
 def exchange_of(response: httpx2.Response) -> Exchange | None:

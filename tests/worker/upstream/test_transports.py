@@ -12,7 +12,7 @@ import pytest
 from andon.pieces import Cause
 from andon.settings import UpstreamTransport
 from tests.worker.upstream.certificates import make_certificate
-from tests.worker.upstream.conftest import API_KEY
+from tests.worker.upstream.conftest import API_KEY, Way, prepare
 from tests.worker.upstream.connections import assert_gone, assert_nothing_in_use, transport_of, until_settled
 from tests.worker.upstream.model_server import Exchange, ModelServer, model_server
 from worker.upstream.client import UpstreamClient
@@ -56,9 +56,11 @@ BROKEN_BODY = {
 
 
 @pytest.fixture
-async def client(server: ModelServer, transport: UpstreamTransport) -> AsyncIterator[UpstreamClient]:
+async def client(server: ModelServer, way: Way) -> AsyncIterator[UpstreamClient]:
     """Patient: nothing but the test's own stall should be silent for too long."""
-    async with client_of(server, transport) as made:
+    async with client_of(server, way.transport) as made:
+        if way is Way.PREPARED:
+            await prepare(made, server)
         yield made
 
 
