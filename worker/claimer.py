@@ -1,9 +1,10 @@
 """Claimer: takes jobs from the queue while there is room and this worker can hear stops.
 
-Owns which queue entries are dropped and when. Guarantees: an entry is dropped only after the job was claimed, by
-whomever, or waits no more; one that precedes what it was written for (the queue is written first: its job is not there
-yet, or not yet given back by who had it) is tried again until a grace is over, and one whose job's server is away until
-it is back. Nothing is claimed by a worker that is deaf or draining.
+Owns which queue entries are dropped and when: many at once, a moment after they are needless, for the request to the
+model leaves first. Guarantees: an entry is dropped only after the job was claimed, by whomever, or waits no more; one
+that precedes what it was written for (the queue is written first: its job is not there yet, or not yet given back by
+who had it) is tried again until a grace is over, and one whose job's server is away until it is back. Nothing is
+claimed by a worker that is deaf or draining.
 """
 
 import asyncio
@@ -30,6 +31,8 @@ _NOT_THERE_YET_MOST_S: Final = 0.5
 _TOO_EARLY: Final = frozenset({Refused.GONE, Refused.TAKEN})
 # How long an entry may precede its job: a gateway that writes the entry and dies never writes the job.
 _GRACE_S: Final = 10.0
+# An entry that outlives its claim by so much costs nothing: whoever reads it finds the job taken.
+_DROP_AFTER_S: Final = 0.01
 _STORE_RETRY_S: Final = 0.25
 _STORE_RETRY_MOST_S: Final = 2.0
 
@@ -60,6 +63,8 @@ class Claimer:
         self._stopping = False
         # Entries that were read and whose claim is not decided: they take room.
         self._undecided = 0
+        # Entries that are needed no more; while there are any, a task is about to drop them.
+        self._needless: list[Entry] = []
 
     def stop(self) -> None:
         """Stop claiming; `run` returns within half a second, as soon as Redis answers."""
@@ -82,7 +87,9 @@ class Claimer:
                 await asyncio.sleep(_STORE_RETRY_S)
                 continue
             self.take(entries)
-        while self._undecided:
+            # Their claims leave before the next read: somebody waits for them.
+            await asyncio.sleep(0)
+        while self._undecided or self._needless:
             await self._wait_for_room()
 
     async def adopt(self, *, every_s: float) -> None:
@@ -113,12 +120,27 @@ class Claimer:
     async def _decide(self, entry: Entry) -> None:
         try:
             if await self._insist(entry):
-                await self._queue.drop([entry])
+                self._drop_soon(entry)
         except StoreUnavailable as error:
             # Claimed or not, the entry stays pending: whoever adopts it finds out.
             _log.warning("claim.undecided", response=entry.response_id, error=str(error))
         finally:
             self._undecided -= 1
+            self._roster.changed.set()
+
+    def _drop_soon(self, entry: Entry) -> None:
+        self._needless.append(entry)
+        if len(self._needless) == 1:
+            self._spawn(self._drop())
+
+    async def _drop(self) -> None:
+        await asyncio.sleep(0 if self._stopping else _DROP_AFTER_S)
+        entries, self._needless = self._needless, []
+        try:
+            await self._queue.drop(entries)
+        except StoreUnavailable as error:
+            _log.info("claimer.not_dropped", entries=len(entries), error=str(error))  # whoever adopts them drops them
+        finally:
             self._roster.changed.set()
 
     async def _insist(self, entry: Entry) -> bool:

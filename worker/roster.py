@@ -64,6 +64,8 @@ class Roster:
         """Start a run as a task of its own."""
         self._runs[scribe.response_id] = scribe
         self._store.telemetry.run_begun()
+        # Before the run's own task: the model is asked a turn sooner.
+        scribe.begin()
         self._spawn(self._run(scribe))
 
     async def _run(self, scribe: Scribe) -> None:

@@ -14,6 +14,7 @@ Cancelling `run` is for the end of the process only: it closes the upstream and 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from typing import Any, Final, TypeVar, assert_never
 
 import structlog
@@ -62,6 +63,7 @@ class Scribe:
         self._request: dict[str, Any] = decode(job.request)
         self._trace = RunTrace(job)
         fields = {**about(job.response_id, job.whose), **trace_fields(self._trace.context)}
+        self._fields = fields
         self._log = _log.bind(**fields, generation=job.generation)
         self._pump = Pump(
             source,
@@ -201,6 +203,14 @@ class Scribe:
 
     # ── the run ──────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def begin(self) -> None:
+        """Ask the model, if nothing has to be read for that. Returns at once; `run` is to follow in the same turn."""
+        if not self.job.chain:
+            # What is logged by the pump, and by code of one's own that it runs, says what it is about.
+            context = copy_context()
+            context.run(bind_contextvars, **self._fields)
+            context.run(self._pump.start, self._request)
+
     async def run(self) -> None:
         """Run the job to its ending. See the module for what it guarantees."""
         # What is logged for this run says so, in the tasks that it starts as well: the pump's, those of one's own code.
@@ -209,7 +219,7 @@ class Scribe:
         if self.job.left_s is not None:
             timeouts.append(self._loop.call_later(self.job.left_s, self._deadline_passed))
         try:
-            if (request := await self._resolved()) is not None:
+            if self.job.chain and (request := await self._resolved()) is not None:
                 self._request = request
                 self._pump.start(request)
             verdict = await self._write_events()
@@ -230,8 +240,6 @@ class Scribe:
 
     async def _resolved(self) -> dict[str, Any] | None:
         """Put the turns of the conversation before the request's own input; None if there is a verdict instead."""
-        if not self.job.chain:
-            return self._request
         turns = await self._repeat(self._read_turns)
         if turns is None:
             return None

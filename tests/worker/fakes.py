@@ -46,6 +46,9 @@ class FakeScribe(Scribe):
         self.drains = 0
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+    def begin(self) -> None:
+        """Ask nobody."""
+
     async def run(self) -> None:
         """Run until told otherwise."""
         await self._over

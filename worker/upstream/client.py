@@ -2,8 +2,8 @@
 
 Owns the SDK's client, the connections, and the translation of the SDK's exceptions to `UpstreamError`, here and once
 (`transport_errors` has what they wrap, `status` what the server refused). A request that is like one before is put
-together from that (`prepared`). Does not own retries (the SDK's are off: a
-stop must not wait in its back-off), nor what the bytes mean.
+together from that (`prepared`). Does not own retries (the SDK's are off: a stop must not wait in its back-off), nor
+what the bytes mean.
 
 Guarantees that a stream which is left, closed or cancelled, however often and at whatever point, has its connection
 closed within a few turns of the event loop, and that the pool keeps nothing of it.
