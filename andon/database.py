@@ -141,6 +141,11 @@ class Database:
         """Send a call that was made elsewhere. It is sent at once, in order; it may fail within this call."""
         self._link.queue(call)
 
+    def hurry(self) -> None:
+        """Send what was called, now, where that can be: somebody waits for it who is not served in a batch."""
+        if isinstance(self._link, Link):
+            self._link.hurry()
+
     async def everywhere(self, *args: Argument) -> list[Any]:
         """Run one command without a key on every master."""
         if self._cluster is None:

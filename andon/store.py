@@ -159,6 +159,7 @@ class Store(Reads):
                 submission.trace,
             ],
         )
+        self.database.hurry()
         for hint in hints:
             await hint
         answer = await reply
@@ -337,6 +338,7 @@ class Store(Reads):
                 _DEADLINE_EXCEEDED,
             ],
         )
+        self.database.hurry()
         for hint in hints:
             await hint
         answer = await reply

@@ -31,6 +31,8 @@ _NOT_THERE_YET_MOST_S: Final = 0.5
 _TOO_EARLY: Final = frozenset({Refused.GONE, Refused.TAKEN})
 # How long an entry may precede its job: a gateway that writes the entry and dies never writes the job.
 _GRACE_S: Final = 10.0
+# How long the next read waits for the claims of the last one at most: those who come meanwhile wait, too.
+_READ_AGAIN_S: Final = 0.002
 # An entry that outlives its claim by so much costs nothing: whoever reads it finds the job taken.
 _DROP_AFTER_S: Final = 0.01
 _STORE_RETRY_S: Final = 0.25
@@ -86,9 +88,10 @@ class Claimer:
                 _log.warning("claimer.store_away", error=str(error))
                 await asyncio.sleep(_STORE_RETRY_S)
                 continue
-            self.take(entries)
-            # Their claims leave before the next read: somebody waits for them.
-            await asyncio.sleep(0)
+            if deciding := self.take(entries):
+                # The next read comes after their claims, and after the requests to the model: somebody waits for them.
+                await asyncio.wait(deciding, timeout=_READ_AGAIN_S)
+                await asyncio.sleep(0)
         while self._undecided or self._needless:
             await self._wait_for_room()
 
@@ -111,11 +114,10 @@ class Claimer:
         except TimeoutError:
             pass  # deafness ends without an event: look again
 
-    def take(self, entries: list[Entry]) -> None:
-        """Decide entries, each in a task of its own: one slow claim holds up no other."""
-        for entry in entries:
-            self._undecided += 1
-            self._spawn(self._decide(entry))
+    def take(self, entries: list[Entry]) -> "list[asyncio.Task[None]]":
+        """Decide entries, each in a task of its own, which are returned: one slow claim holds up no other."""
+        self._undecided += len(entries)
+        return [self._spawn(self._decide(entry)) for entry in entries]
 
     async def _decide(self, entry: Entry) -> None:
         try:

@@ -175,12 +175,12 @@ class Pump:
     async def _read(self) -> None:
         """Read one stream to its end.
 
-        Raises UpstreamError only while nothing has been handed on: `open` waits for the first event, and what fails
-        later comes as a `Finish`.
+        Raises UpstreamError only while nothing has been handed on: `open` waits for the first event, which may be
+        handed on meanwhile, and what fails later comes as a `Finish`.
         """
         self.opened = True
         self._call.tried()
-        async with self._source.open(self._request) as stream:
+        async with self._source.open(self._request, self._hand_on) as stream:
             self._call.answered()
             self._stream = stream
             if not self._stopping:

@@ -24,7 +24,7 @@ from andon.errors import StoreUnavailable
 from andon.frames import decode, encode
 from andon.ids import ResponseId
 from andon.logs import about
-from andon.pieces import Cause, Delta, Failure, Finish, Piece
+from andon.pieces import Cause, Delta, Event, Failure, Finish, Piece
 from andon.replies import Claimed, Outcome, Written, outcome_of
 from andon.response import DEADLINE_EXCEEDED, Ending, Stop, settlement, terminal_frame
 from andon.settings import Settings
@@ -48,6 +48,9 @@ _T = TypeVar("_T")
 
 _STORE_RETRY_FIRST_S: Final = 0.02
 _STORE_RETRY_MOST_S: Final = 0.5
+# Servers open an item, then a part of it, then give its first text, each in a write of its own, some 0.1 ms apart. What
+# only opens waits for so long, so that the text need not wait for the answer to its append.
+_OPENING_S: Final = 0.001
 # A stop whose upstream is not closed by then is acknowledged in a write of its own, before its settlement.
 _ACK_AFTER_S: Final = 0.05
 
@@ -87,6 +90,8 @@ class Scribe:
         self._appender = store.appender(job, self._answered)
         # Whether the append in flight renews the keys.
         self._is_renewing = False
+        # Runs while all that is to be appended only opens something.
+        self._opening: asyncio.TimerHandle | None = None
         # Why that append has no answer: the run repeats it, or fails of it. None while all is well.
         self._trouble: Exception | None = None
         self._loop = asyncio.get_running_loop()
@@ -163,10 +168,20 @@ class Scribe:
             self._log.info("run.capped")
             self._finish = Finish("incomplete", {}, None, incomplete_reason="max_output_tokens")
             self._pump.stop()
+        if self._finish is not None:
+            if self._deltas and not had_text:
+                self._set_out()  # the first text does not wait for the making of an ending that came with it
+            self._wake_up()
+        elif had_text or self._deltas or not _only_open(pieces):
+            self._set_out()
+        elif self._opening is None:
+            self._opening = self._loop.call_later(_OPENING_S, self._opened)
+
+    def _opened(self) -> None:
+        """Append what only opens: no text has followed it."""
+        self._opening = None
         if self._finish is None:
             self._set_out()
-        else:
-            self._wake_up()
 
     # ── appends, while all is well: no task takes part ───────────────────────────────────────────────────────────
 
@@ -178,6 +193,9 @@ class Scribe:
             now = self._loop.time()
             self._is_renewing = now - self._renewed_at > self._renew_every_s
             self._appender.send(self._book.next, frames, now, renew=self._is_renewing)
+            if self._book.next <= FIRST_OUTPUT_NUMBER:
+                # Whoever asked has waited for this; what follows goes out in batches.
+                self._store.database.hurry()
 
     def _answered(self, reply: Any) -> None:
         """Take in the reply to an append, or why there is none, and append what has gathered meanwhile."""
@@ -233,6 +251,8 @@ class Scribe:
         finally:
             for timeout in timeouts:
                 timeout.cancel()
+            if self._opening is not None:
+                self._opening.cancel()
             self._pump.stop()
             self._appender.forget()
             await self._pump.closed()
@@ -475,3 +495,8 @@ class Scribe:
             case _:  # spent, or it has output after all
                 self._may_requeue = False
         return False
+
+
+def _only_open(pieces: list[Piece]) -> bool:
+    """Tell whether pieces say no more than what is to come."""
+    return all(isinstance(piece, Event) and piece.type.endswith(".added") for piece in pieces)

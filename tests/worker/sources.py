@@ -94,8 +94,11 @@ class FakeSource:
         self.left = asyncio.Event()
 
     @asynccontextmanager
-    async def open(self, body: dict[str, Any]) -> AsyncIterator[FakeStream]:
+    async def open(
+        self, body: dict[str, Any], take: Callable[[list[Piece]], bool] | None = None
+    ) -> AsyncIterator[FakeStream]:
         """Ask for a response."""
+        del take
         assert body == REQUEST
         self.opened += 1
         self.entered.set()

@@ -20,7 +20,7 @@ HTTP/1.1 only: closing a stream of an HTTP/2 connection sends no RST_STREAM (htt
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, TypeVar
@@ -33,6 +33,7 @@ import openai
 from andon.settings import UpstreamTransport
 from andon.tracing import outgoing
 from worker.upstream.errors import UpstreamError, UpstreamMisconfiguredError
+from worker.upstream.exchange import Exchange
 from worker.upstream.failures import garbage_failure
 from worker.upstream.prepared import Prepared, PreparedRequests
 from worker.upstream.push_transport import PushTransport, exchange_of
@@ -52,6 +53,7 @@ POOL_TIMEOUT_S = 5.0  # the pool is at least as large as the worker's concurrenc
 _ERROR_BODY_BYTES = 64 * 1024  # enough for any error object; the SDK would read a body without end
 _ERROR_BODY_S = 2.0
 _CLOSE_S = 5.0  # closing a socket takes none of it; a bound all the same
+_OK = 200
 _FIRST_REFUSED_STATUS = 300
 _MOST_IDLE = 100  # connections kept for the next request: the SDK's own default
 
@@ -62,6 +64,9 @@ _HEADERS = {
     "Content-Type": "application/json",
 }
 _NOT_STREAMS = ("application/json", "text/html")
+
+# Given a stream as soon as there is one.
+OnStream: TypeAlias = Callable[[PushedStream], None]
 
 _T = TypeVar("_T")
 
@@ -129,23 +134,27 @@ class UpstreamClient:
         await self._sdk.close()
 
     @asynccontextmanager
-    async def stream(self, path: UpstreamPath, body: Mapping[str, Any]) -> AsyncIterator[ByteStream]:
+    async def stream(
+        self, path: UpstreamPath, body: Mapping[str, Any], on_stream: OnStream | None = None
+    ) -> AsyncIterator[ByteStream]:
         """POST `body`, and give the stream of the answer once its headers have come.
+
+        `on_stream` is given the same a little sooner, where that can be: within the callback that its headers came in.
 
         Raises UpstreamError when there is none. Cancelling is safe everywhere: the connection is closed.
         """
-        stream = await self._opened(path, msgspec.json.encode(body))
+        stream = await self._opened(path, msgspec.json.encode(body), on_stream)
         try:
             yield stream
         finally:
             if not stream.closed:
                 await stream.close()
 
-    async def _opened(self, path: UpstreamPath, content: bytes) -> ByteStream:
+    async def _opened(self, path: UpstreamPath, content: bytes, on_stream: OnStream | None) -> ByteStream:
         if self._prepared is not None and self._prepared.is_ready(path, self._sdk.api_key):
             # In the caller's own task: nothing of it needs an await to be undone.
-            return await self._post(path, content)
-        opener = self.own(self._post(path, content))
+            return await self._post(path, content, on_stream)
+        opener = self.own(self._post(path, content, on_stream))
         try:
             await asyncio.wait({opener})
         except asyncio.CancelledError:
@@ -166,11 +175,11 @@ class UpstreamClient:
         if not opener.cancelled() and opener.exception() is None:
             self.own(opener.result().close())
 
-    async def _post(self, path: UpstreamPath, content: bytes) -> ByteStream:
+    async def _post(self, path: UpstreamPath, content: bytes, on_stream: OnStream | None) -> ByteStream:
         """Send the request as the SDK has sent one before, or through the SDK."""
         key = self._sdk.api_key
         prepared = None if self._prepared is None else self._prepared.known(path, key)
-        stream = None if prepared is None else await self._post_again(path, prepared, content)
+        stream = None if prepared is None else await self._post_again(path, prepared, content, on_stream)
         if stream is not None:
             return stream
         response = await self._post_anew(path, content)
@@ -180,17 +189,27 @@ class UpstreamClient:
         self._prepared.learn(path, response, key)
         return PushedStream(response.status_code, exchange)
 
-    async def _post_again(self, path: UpstreamPath, prepared: Prepared, content: bytes) -> ByteStream | None:
+    async def _post_again(
+        self, path: UpstreamPath, prepared: Prepared, content: bytes, on_stream: OnStream | None
+    ) -> ByteStream | None:
         """Send a request like the SDK's last one to this path. None: it is sent elsewhere, which the SDK follows."""
         assert self._prepared is not None
+        stream: PushedStream | None = None
+
+        def on_exchange(exchange: Exchange) -> None:
+            nonlocal stream
+            stream = PushedStream(_OK, exchange)
+            if on_stream is not None:
+                on_stream(stream)
+
         try:
-            exchange, response = await self._prepared.send(path, prepared, content)
+            exchange, response = await self._prepared.send(path, prepared, content, on_exchange)
         except httpx2.TimeoutException as error:
             raise timeout_error(error) from error
         except (httpx2.HTTPError, OSError) as error:
             raise connection_error(error, self._redact) from error
         if response is None:
-            return PushedStream(200, exchange)
+            return stream
         is_taken = False
         try:
             await self._refuse(response)

@@ -19,6 +19,8 @@ import httptools
 import httpx2
 
 OnBytes: TypeAlias = Callable[[bytes], object]
+# Called with the head of the answer, before any of its body is pushed or held.
+OnHead: TypeAlias = Callable[["Exchange", "Head"], None]
 # Called once, after the last bytes: with None at a clean end.
 OnEnd: TypeAlias = Callable[[Exception | None], None]
 
@@ -66,9 +68,10 @@ class Head:
 class Exchange(httpx2.AsyncByteStream):
     """One answer. `feed`, `eof` and `lost` are for the connection; the rest is for whoever asked."""
 
-    def __init__(self, wire: Wire, *, read_timeout_s: float | None) -> None:
+    def __init__(self, wire: Wire, *, read_timeout_s: float | None, on_head: OnHead | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._wire = wire
+        self._on_head = on_head
         # Brings the head, or raises what came instead of it.
         self.head: asyncio.Future[Head] = self._loop.create_future()
         self._building = Head()
@@ -93,6 +96,8 @@ class Exchange(httpx2.AsyncByteStream):
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._is_holding = False
+        # What is to be pushed of the bytes that are being parsed.
+        self._fresh: list[bytes] = []
         self._on_bytes: OnBytes | None = None
         self._on_end: OnEnd | None = None
         # A pull that waits for bytes or the end.
@@ -109,22 +114,41 @@ class Exchange(httpx2.AsyncByteStream):
     def feed(self, data: bytes) -> None:
         """Take bytes as they arrived. What a listener raises ends the body with it."""
         self._heard_at = self._loop.time()
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserCallbackError as error:
-            self._end(_cause_of(error), is_broken=True)
-        except httptools.HttpParserUpgrade:
-            self._end(httpx2.RemoteProtocolError("the server switched protocols, unasked"), is_broken=True)
-        except httptools.HttpParserError as error:
-            if not self._complete:
-                self._end(httpx2.RemoteProtocolError(f"illegal answer: {error}"), is_broken=True)
-            self._reusable = False  # bytes after the end of the answer
+        error = self._parsed(data)
+        if self._fresh:
+            self._push()
+        if error is not None:
+            self._end(error, is_broken=True)
         if not self.head.done():
             self._unfinished_bytes += len(data)
             if self._unfinished_bytes > _MOST_HEAD_BYTES:
                 self._end(httpx2.RemoteProtocolError(_LARGE_HEAD), is_broken=True)
         if self._complete and not self._ended:
             self._end(None)
+
+    def _parsed(self, data: bytes) -> Exception | None:
+        """Parse; return what makes the answer no answer."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError as error:
+            return _cause_of(error)
+        except httptools.HttpParserUpgrade:
+            return httpx2.RemoteProtocolError("the server switched protocols, unasked")
+        except httptools.HttpParserError as error:
+            self._reusable = False  # bytes after the end of the answer
+            if not self._complete:
+                return httpx2.RemoteProtocolError(f"illegal answer: {error}")
+        return None
+
+    def _push(self) -> None:
+        """Push what came at once in one go: a server's chunks are often smaller than what the network brings."""
+        data = self._fresh[0] if len(self._fresh) == 1 else b"".join(self._fresh)
+        self._fresh.clear()
+        if self._on_bytes is not None:
+            try:
+                self._on_bytes(data)
+            except Exception as error:  # noqa: BLE001  whoever listens is told of its own error as the body's end
+                self._end(error, is_broken=True)
 
     def eof(self) -> None:
         """End the body, or break it off: the server sends no more."""
@@ -176,13 +200,15 @@ class Exchange(httpx2.AsyncByteStream):
         head.http_version = b"HTTP/" + self._parser.get_http_version().encode()
         if head.status >= _FIRST_FINAL_STATUS and not self.head.done():
             self.head.set_result(head)
+            if self._on_head is not None:
+                self._on_head(self, head)
 
     def on_body(self, data: bytes) -> None:
         """Push the bytes, or hold them."""
         if self._ended or self._complete:
             return  # closed by what came just before; or it is of a second answer, and nobody's
         if self._on_bytes is not None:
-            self._on_bytes(data)
+            self._fresh.append(data)
             return
         self._held.append(data)
         self._held_bytes += len(data)

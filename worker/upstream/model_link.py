@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias, cast
 
 import httpx2
 
-from worker.upstream.exchange import Exchange
+from worker.upstream.exchange import Exchange, OnHead
 
 Origin: TypeAlias = tuple[str, str, int]  # scheme, host, port
 
@@ -88,11 +88,11 @@ class ModelLink(asyncio.Protocol):
 
     # ── for the transport ────────────────────────────────────────────────────────────────────────────────────────
 
-    def ask(self, request: bytes, *, read_timeout_s: float | None) -> Exchange:
+    def ask(self, request: bytes, *, read_timeout_s: float | None, on_head: OnHead | None = None) -> Exchange:
         """Send a request; returns at once. Call it on an idle connection only."""
         assert self._exchange is None
         assert self._transport is not None
-        self._exchange = Exchange(self, read_timeout_s=read_timeout_s)
+        self._exchange = Exchange(self, read_timeout_s=read_timeout_s, on_head=on_head)
         self._transport.write(request)
         return self._exchange
 

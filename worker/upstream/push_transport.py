@@ -21,7 +21,7 @@ import aiohappyeyeballs
 import h11
 import httpx2
 
-from worker.upstream.exchange import Exchange, Head
+from worker.upstream.exchange import Exchange, Head, OnHead
 from worker.upstream.model_link import ModelLink, Origin
 
 Timeouts: TypeAlias = Mapping[str, float | None]  # httpx2's: connect, read, write, pool
@@ -66,13 +66,16 @@ class PushTransport(httpx2.AsyncBaseTransport):
         exchange, head = await self.ask(origin_of(request.url), await _text(request), timeouts)
         return response_of(exchange, head)
 
-    async def ask(self, origin: Origin, text: bytes, timeouts: Timeouts) -> tuple[Exchange, Head]:
+    async def ask(
+        self, origin: Origin, text: bytes, timeouts: Timeouts, on_head: OnHead | None = None
+    ) -> tuple[Exchange, Head]:
         """Send a request that is written already. See `handle_async_request`.
 
-        Where a connection `is_ready`, the request is sent before this first awaits.
+        Where a connection `is_ready`, the request is sent before this first awaits. `on_head` is told within the
+        callback in which the head came.
         """
         link = await self._take(origin, timeouts)
-        exchange = link.ask(text, read_timeout_s=timeouts.get("read"))
+        exchange = link.ask(text, read_timeout_s=timeouts.get("read"), on_head=on_head)
         try:
             await link.sent(timeouts.get("write"))
             exchange.is_sent()

@@ -20,7 +20,7 @@ class PushedStream:
         self.status: Final = status
         self._exchange = exchange
         self._closed = False
-        # Set while `pour` waits for the end.
+        # Set while the body is poured: brings its end.
         self._poured: asyncio.Future[None] | None = None
 
     @property
@@ -46,10 +46,8 @@ class PushedStream:
             raise StopAsyncIteration
         return data
 
-    async def pour(self, take: TakeBytes) -> None:
-        """Have the bytes taken within the transport's callback. See `ByteStream`."""
-        if self._closed:
-            return
+    def pour_soon(self, take: TakeBytes, on_over: Callable[[], None] | None = None) -> None:
+        """Have the bytes taken from now on; `pour` is to follow. `on_over` is told if the body ends first."""
         poured = self._poured = asyncio.get_running_loop().create_future()
 
         def on_bytes(data: bytes) -> None:
@@ -60,10 +58,20 @@ class PushedStream:
         def on_end(error: Exception | None) -> None:
             if not poured.done():
                 _settle(poured, error)
+                if on_over is not None:
+                    on_over()
 
         self._exchange.push_to(on_bytes, on_end)
+
+    async def pour(self, take: TakeBytes) -> None:
+        """Have the bytes taken within the transport's callback. See `ByteStream`."""
+        if self._closed:
+            return
+        if self._poured is None:
+            self.pour_soon(take)
+        assert self._poured is not None
         try:
-            await poured
+            await self._poured
         except BROKEN_BODY as error:
             raise broken_body_error(error) from error
         finally:
@@ -96,6 +104,7 @@ def _settle(poured: "asyncio.Future[None]", error: Exception | None) -> None:
         poured.set_result(None)
     else:
         poured.set_exception(error)
+        poured.exception()  # whoever is to wait for it may be gone
 
 
 def _drop(_: bytes) -> None:

@@ -7,11 +7,13 @@ the decision to stop.
 Guarantees that the connection of a source that is left, for whatever reason, is closed at once.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import copy_context
 from typing import Any, Final, Literal, Protocol, Self, TypeAlias
 
-from andon.pieces import Cause, Finish, Piece
+from andon.pieces import Cause, Failure, Finish, Piece
 from andon.tracing import Attribute, Attributes, here
 from worker.upstream import chat_request, responses
 from worker.upstream.chat import ChatTranslator
@@ -19,6 +21,7 @@ from worker.upstream.chat_request import LimitField
 from worker.upstream.client import UpstreamClient, UpstreamPath
 from worker.upstream.errors import SseEventTooLargeError, UpstreamError
 from worker.upstream.failures import failed, garbage_failure
+from worker.upstream.pushed_stream import PushedStream
 from worker.upstream.responses import ResponsesTranslator
 from worker.upstream.sse import SseParser
 from worker.upstream.stream import ByteStream
@@ -82,8 +85,11 @@ class Source(Protocol):
         """How many streams were closed and go on all the same."""
         ...
 
-    def open(self, body: dict[str, Any]) -> AbstractAsyncContextManager[PieceStream]:
+    def open(self, body: dict[str, Any], take: TakePieces | None = None) -> AbstractAsyncContextManager[PieceStream]:
         """Ask for a response to a validated `response.create` body (no type, stream_id or event_id).
+
+        `take`: what the stream's `pour` will be given. It may be given pieces before this has been entered, which
+        `pour` then does not repeat: so nothing is waited for between a model's first bytes and whoever takes them.
 
         Entering waits for the first event and raises UpstreamError for what fails before it. Leaving closes the
         connection. Cancelling is safe at every point.
@@ -96,9 +102,18 @@ class HttpPieceStream:
 
     left_behind: Final = False
 
-    def __init__(self, stream: ByteStream, translator: Translator) -> None:
-        self._stream = stream
+    def __init__(self, translator: Translator, take: TakePieces | None = None) -> None:
+        # Set by `hear` or `attach`.
+        self._stream: ByteStream
         self._translator = translator
+        self._take = take
+        # That of whoever asks: what the first events tell of goes to its span.
+        self._context = copy_context()
+        # Done at the first event, or the end, where the stream is heard before anybody waits; None where it is not.
+        self._heard: asyncio.Future[None] | None = None
+        # The first event has come; more pieces are wanted. Both of a stream that is heard so.
+        self._began = False
+        self._is_wanted = True
         self._parser = SseParser()
         self._first: list[Piece] = []  # pieces that came with the first event, not yet given
         self._closed = False  # `close` was called: what follows is its effect, not the upstream's doing
@@ -127,6 +142,42 @@ class HttpPieceStream:
                 return pieces
         raise StopAsyncIteration
 
+    def hear(self, stream: PushedStream) -> None:
+        """Give pieces to `take` from now on. Called within the callback in which the answer's head has come."""
+        self._stream = stream
+        self._heard = asyncio.get_running_loop().create_future()
+        stream.pour_soon(self._hear, self._tell_heard)
+
+    def attach(self, stream: ByteStream) -> None:
+        """Take the stream that is to be read; the same that is heard already, where one is."""
+        self._stream = stream
+
+    def _hear(self, chunk: bytes) -> bool:
+        if not self._began:
+            return self._hear_first(chunk)
+        assert self._take is not None
+        _, pieces = self._parsed(chunk)
+        if pieces:
+            self._is_wanted = self._take(pieces)
+        return self._is_wanted and not (self._closed or self._translator.finished)
+
+    def _hear_first(self, chunk: bytes) -> bool:
+        assert self._take is not None
+        self._began, pieces = self._context.run(self._parsed, chunk)
+        if not self._began:
+            return True
+        self._tell_heard()
+        if _failure_at_once(pieces) is not None:
+            self._first = pieces
+            return False
+        if pieces:
+            self._is_wanted = self._take(pieces)
+        return self._is_wanted and not (self._closed or self._translator.finished)
+
+    def _tell_heard(self) -> None:
+        if self._heard is not None and not self._heard.done():
+            self._heard.set_result(None)
+
     async def pour(self, take: TakePieces) -> None:
         """Have the pieces taken. See `PieceStream`."""
         if self._first and not self._closed:
@@ -135,21 +186,13 @@ class HttpPieceStream:
                 return
         if self._closed or self._translator.finished:
             return
-        is_wanted, translator = True, self._translator
-
-        def take_bytes(chunk: bytes) -> bool:
-            nonlocal is_wanted
-            _, pieces = self._parsed(chunk)
-            if pieces:
-                is_wanted = take(pieces)
-            return is_wanted and not (self._closed or translator.finished)
-
+        self._take, self._began = take, True
         try:
-            await self._stream.pour(take_bytes)
+            await self._stream.pour(self._hear)
         except UpstreamError as error:
             self._closed = True  # nothing follows the Finish
             take([failed(error.failure, self.usage_so_far)])
-        if is_wanted and not (self._closed or self._translator.finished):
+        if self._is_wanted and not (self._closed or self._translator.finished):
             take(self._translator.eof())
 
     def cut(self) -> None:
@@ -165,12 +208,21 @@ class HttpPieceStream:
 
     async def begin(self) -> None:
         """Wait for the first event. Raises UpstreamError when there is none, or when it is a failure."""
-        began = False
-        while not began:
-            began, self._first = await self._advance()
-        head = self._first[0] if self._first else None
-        if isinstance(head, Finish) and head.failure is not None:
-            raise UpstreamError(head.failure, retryable=head.failure.cause in _RETRYABLE_FIRST)
+        if self._heard is not None:
+            await self._begin_heard(self._heard)
+        else:
+            began = False
+            while not began:
+                began, self._first = await self._advance()
+        failure = _failure_at_once(self._first)
+        if failure is not None:
+            raise UpstreamError(failure, retryable=failure.cause in _RETRYABLE_FIRST)
+
+    async def _begin_heard(self, heard: "asyncio.Future[None]") -> None:
+        await heard
+        if not self._began:
+            await self._stream.pour(self._hear)  # it has ended: raises of what
+            self._first = [] if self._closed else self._translator.eof()
 
     def release(self) -> None:
         """Let go: a finished stream's connection is kept for the next request."""
@@ -202,6 +254,12 @@ class HttpPieceStream:
         return bool(events), pieces
 
 
+def _failure_at_once(first: list[Piece]) -> Failure | None:
+    """Return the failure that a stream began with, if it did."""
+    head = first[0] if first else None
+    return head.failure if isinstance(head, Finish) else None
+
+
 class OpenAISource:
     """OpenAI, or a server that speaks its Responses or its Chat Completions API. Meets `Source`."""
 
@@ -231,12 +289,13 @@ class OpenAISource:
         }
 
     @asynccontextmanager
-    async def open(self, body: dict[str, Any]) -> AsyncIterator[HttpPieceStream]:
+    async def open(self, body: dict[str, Any], take: TakePieces | None = None) -> AsyncIterator[HttpPieceStream]:
         """Ask for a response. See `Source`; raises UnsupportedParameterError for what a chat can't be asked."""
         path, request = self._request(body)
         here().set(self._told)
-        async with self._client.stream(path, request) as stream:
-            pieces = HttpPieceStream(stream, self._translator())
+        pieces = HttpPieceStream(self._translator(), take)
+        async with self._client.stream(path, request, None if take is None else pieces.hear) as stream:
+            pieces.attach(stream)
             await pieces.begin()
             try:
                 yield pieces

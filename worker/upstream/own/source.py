@@ -19,6 +19,7 @@ from andon.tracing import Attribute, here
 from andon.turns import as_items
 from worker.upstream.own.function import OwnFunction
 from worker.upstream.own.stream import OwnStream
+from worker.upstream.source import TakePieces
 
 _log = structlog.get_logger(__name__)
 
@@ -61,12 +62,13 @@ class OwnSource:
             await asyncio.wait(left, timeout=_LAST_WORDS_S)
 
     @asynccontextmanager
-    async def open(self, body: dict[str, Any]) -> AsyncIterator[OwnStream]:
+    async def open(self, body: dict[str, Any], take: TakePieces | None = None) -> AsyncIterator[OwnStream]:
         """Run the function. See `Source`; never raises UpstreamError.
 
         What fails is a Finish, also before the first event: a function may have acted before it says something, so it
         is not for us to run it again.
         """
+        del take  # a function's pieces are for `pour`
         here().set({Attribute.GEN_AI_PROVIDER: self._function.name})
         stream = OwnStream(self._function, _request(body), gap_s=self._gap_s, on_left_behind=self._leave_behind)
         try:
