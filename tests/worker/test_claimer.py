@@ -24,6 +24,8 @@ class FakeQueue(Queue):
         self.waiting: list[Entry] = []
         self.left_by_others: list[Entry] = []
         self.dropped: list[Entry] = []
+        # Of each drop, how many at once.
+        self.drops: list[int] = []
         self.returned: list[ResponseId] = []
         self.reads: list[int] = []
         self.failures = 0
@@ -49,6 +51,7 @@ class FakeQueue(Queue):
     async def drop(self, entries: list[Entry]) -> None:
         """Keep which."""
         self.dropped += entries
+        self.drops.append(len(entries))
 
     async def put(self, response_id: ResponseId) -> None:
         """Keep which."""
@@ -112,6 +115,23 @@ async def test_a_claimed_job_is_started_and_its_entry_dropped(desk: Desk) -> Non
     await wait_until(lambda: desk.queue.dropped == [entry])
     assert [scribe.response_id for scribe in desk.started] == [entry.response_id]
     await desk.end()
+
+
+async def test_what_is_claimed_at_once_is_dropped_at_once(desk: Desk) -> None:
+    """In one command, a moment later: what the claims are for has left by then."""
+    desk.queue.waiting = [desk.entry() for _ in range(CONCURRENCY)]
+    await wait_until(lambda: len(desk.queue.dropped) == CONCURRENCY)
+    assert desk.queue.drops == [CONCURRENCY]
+    await desk.end()
+
+
+async def test_what_is_needless_as_the_claiming_stops_is_dropped(desk: Desk) -> None:
+    """`run` returns after that: the goodbye that follows would put it back into the queue."""
+    entry = desk.entry()
+    desk.queue.waiting = [entry]
+    await wait_until(lambda: bool(desk.started))
+    await desk.end()
+    assert desk.queue.dropped == [entry]
 
 
 async def test_no_more_is_read_than_there_is_room_for(desk: Desk) -> None:
