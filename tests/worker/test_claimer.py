@@ -130,8 +130,11 @@ async def test_what_is_needless_as_the_claiming_stops_is_dropped(desk: Desk) -> 
     entry = desk.entry()
     desk.queue.waiting = [entry]
     await wait_until(lambda: bool(desk.started))
-    await desk.end()
+    desk.claimer.stop()
+    async with asyncio.timeout(15):
+        await desk.running
     assert desk.queue.dropped == [entry]
+    await desk.end()
 
 
 async def test_no_more_is_read_than_there_is_room_for(desk: Desk) -> None:

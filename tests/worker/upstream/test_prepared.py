@@ -10,7 +10,7 @@ import pytest
 from andon.pieces import Cause
 from andon.tracing import Kind, TraceContext, start
 from tests.worker.upstream.conftest import API_KEY
-from tests.worker.upstream.connections import assert_nothing_in_use, transport_of, until_settled
+from tests.worker.upstream.connections import assert_gone, assert_nothing_in_use, transport_of, until_settled
 from tests.worker.upstream.model_server import Exchange, ModelServer
 from worker.upstream.client import UpstreamClient, UpstreamPath
 from worker.upstream.errors import UpstreamError
@@ -81,7 +81,12 @@ async def test_a_body_of_another_length_is_sent_whole(server: ModelServer, clien
 
 async def test_the_trace_is_of_the_run_that_asks(server: ModelServer, client: UpstreamClient) -> None:
     """A request is prepared from one of another run, whose trace it must not carry."""
-    traces = ["", f"00-{'1' * 32}-{'2' * 16}-01 a=b", f"00-{'3' * 32}-{'4' * 16}-01", ""]
+    traces = [
+        f"00-{'1' * 32}-{'2' * 16}-01 a=b",
+        f"00-{'3' * 32}-{'4' * 16}-01",
+        "",
+        f"00-{'5' * 32}-{'6' * 16}-01 a=b",
+    ]
     for trace in traces:
         with start("run", Kind.CLIENT, TraceContext(trace), {}).active():
             await ask(client)
@@ -127,6 +132,22 @@ async def test_a_refusal_is_the_same_error_and_makes_the_next_request_anew(
     assert prepared.failure.cause is Cause.UPSTREAM_RATE_LIMITED
     assert (prepared.retryable, prepared.retry_after_s) == (made.retryable, made.retry_after_s) == (True, 7.0)
     await until_settled(client)
+    assert_nothing_in_use(client)
+
+
+async def test_an_answer_that_is_no_stream_is_left(server: ModelServer, client: UpstreamClient) -> None:
+    """Its connection is closed, though its body goes on."""
+    await ask(client)
+
+    async def go_on(exchange: Exchange) -> None:
+        await exchange.start(kind="application/json")
+        await exchange.wait_client_gone()
+
+    server.script = go_on
+    with pytest.raises(UpstreamError) as caught:
+        await ask(client)
+    assert caught.value.failure.cause is Cause.UPSTREAM_GARBAGE
+    await assert_gone(server.exchanges[-1])
     assert_nothing_in_use(client)
 
 

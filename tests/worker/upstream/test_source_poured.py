@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from andon.pieces import Cause, Finish, Piece
-from andon.tracing import Attribute, Attributes, Span, TraceContext, being_active
+from andon.tracing import Attribute, Attributes, TraceContext, being_active
 from tests.worker.upstream.conftest import Way
 from tests.worker.upstream.connections import assert_gone, assert_nothing_in_use, until_settled
 from tests.worker.upstream.model_server import Exchange, ModelServer
@@ -198,9 +198,10 @@ class Told:
 async def test_the_first_event_is_told_to_the_span_of_whoever_asks(server: ModelServer, client: UpstreamClient) -> None:
     """Though it is heard within the transport's callback, which is nobody's."""
     server.script = complete
-    span: Span = Told()
-    with span.active():
-        taken = await poured(client)
-    assert isinstance(taken.pieces[-1], Finish)
-    assert isinstance(span, Told)
-    assert span.told[Attribute.GEN_AI_RESPONSE_ID] == "resp_theirs"
+    for _ in range(2):  # the second on the connection that the first one made
+        span = Told()
+        with span.active():
+            taken = await poured(client)
+        assert isinstance(taken.pieces[-1], Finish)
+        assert span.told[Attribute.GEN_AI_RESPONSE_ID] == "resp_theirs"
+        await until_settled(client)
