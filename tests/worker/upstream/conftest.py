@@ -37,7 +37,7 @@ async def prepare(client: UpstreamClient, server: ModelServer) -> None:
 
     before, server.script = server.script, answer
     for path in ("/responses", "/chat/completions"):
-        async with client.stream(path, {}) as stream:  # type: ignore[arg-type]
+        async with client.stream(path, {}) as stream:
             assert [chunk async for chunk in stream] == []
     server.script = before
     await until_settled(client)

@@ -46,7 +46,7 @@ def by_the_sdk(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     async def noted(self: openai.AsyncOpenAI, path: str, **kwargs: Any) -> Any:
         paths.append(path)
-        return await post(self, path, **kwargs)  # type: ignore[call-overload]
+        return await post(self, path, **kwargs)
 
     monkeypatch.setattr(openai.AsyncOpenAI, "post", noted)
     return paths
