@@ -141,10 +141,15 @@ class Database:
         """Send a call that was made elsewhere. It is sent at once, in order; it may fail within this call."""
         self._link.queue(call)
 
-    def hurry(self) -> None:
-        """Send what was called, now, where that can be: somebody waits for it who is not served in a batch."""
-        if isinstance(self._link, Link):
-            self._link.hurry()
+    def hold(self) -> None:
+        """Let what is called from now on wait for `go`, which is to follow within the turn."""
+        if self._cluster is None:
+            self._link.hold()
+
+    def go(self) -> None:
+        """Send what was called now, not at the end of this turn of the loop: somebody waits for just that."""
+        if self._cluster is None:
+            self._link.go()
 
     async def everywhere(self, *args: Argument) -> list[Any]:
         """Run one command without a key on every master."""

@@ -79,6 +79,19 @@ def turn(response_id: ResponseId) -> str:
     return f"andon:{{{tag_of(response_id)}}}:turn:{response_id}"
 
 
+def of_ending(response_id: ResponseId) -> list[str]:
+    """Name what an ending touches, in the order in which its scripts take it: job, log, live, lanes, outbox, turn."""
+    session_ = f"andon:{{{tag_of(response_id)}}}:"
+    return [
+        f"{session_}job:{response_id}",
+        f"{session_}log:{response_id}",
+        session_ + "live",
+        session_ + "lanes",
+        session_ + "outbox",
+        f"{session_}turn:{response_id}",
+    ]
+
+
 def seen(response_id: ResponseId) -> str:
     """Name the presence of a response: somebody is attached to it."""
     return f"andon:{{{tag_of(response_id)}}}:seen:{response_id}"

@@ -32,6 +32,8 @@ Argument: TypeAlias = str | bytes | int | float
 
 _WATCH_EVERY_S: Final = 0.05
 _MOST_UNSENT: Final = 20_000
+# Of those that hurry within one turn: the first is alone in its write, the rest go by so many.
+_HURRIES_A_WRITE: Final = 8
 # How a server says that it has become a replica, or is one: whatever it is asked to write, another is the one to ask.
 _DEMOTED: Final = ("READONLY", "MASTERDOWN", "UNBLOCKED")
 # A master that is cut off from its replicas refuses writes. It is not left: it may be the master all the same, and to
@@ -98,6 +100,8 @@ class Link(StandingConnection):
         self._failure: OSError | None = None
         # Whether this turn's commands are on their way out.
         self._is_departing = False
+        # How often this turn was hurried.
+        self._hurries = 0
 
     def call(
         self, *args: Argument, timeout_s: float | None = None, if_unknown: str | None = None
@@ -124,10 +128,21 @@ class Link(StandingConnection):
                 self._is_departing = True
                 asyncio.get_running_loop().call_soon(self._depart)
 
-    def hurry(self) -> None:
-        """Write what was called, now: at the turn's end it would go behind whatever else this turn does."""
-        if self._is_departing:
-            self._depart()
+    def hold(self) -> None:
+        """Let what is called from now on wait for `go`, which is to follow within the turn."""
+        self._is_departing = True
+
+    def go(self) -> None:
+        """Write what was called, instead of at the end of the turn: somebody waits for just that.
+
+        Where many do so in one turn, the first goes alone, and the others some at a time.
+        """
+        self._hurries += 1
+        if self._hurries % _HURRIES_A_WRITE == 1:
+            self._go()
+        if self._hurries == 1:
+            # One look a turn, later than all that hurries in it: it costs nothing of the time of the first.
+            asyncio.get_running_loop().call_soon(self._depart)
 
     def call_many(self, commands: Sequence[tuple[Argument, ...]]) -> "list[asyncio.Future[Any]]":
         """Queue commands that must stay neighbours on the wire."""
@@ -157,8 +172,15 @@ class Link(StandingConnection):
             self._outlet = self._failure = None
 
     def _depart(self) -> None:
-        """Write what was called in this turn; where the server is behind, the writer's task waits for it."""
+        """Write what was called in this turn, and was in no hurry."""
         self._is_departing = False
+        self._hurries = 0
+        self._go()
+
+    def _go(self) -> None:
+        """Write what was called; where the server is behind, the writer's task waits for it."""
+        if not self._unsent:
+            return
         outlet = self._outlet
         if outlet is None or outlet.is_behind:
             self._wake.set()

@@ -159,7 +159,7 @@ class Store(Reads):
                 submission.trace,
             ],
         )
-        self.database.hurry()
+        self.database.go()
         for hint in hints:
             await hint
         answer = await reply
@@ -179,30 +179,29 @@ class Store(Reads):
         return Submittal(Submitted.KNOWN if is_same else Submitted.CONFLICT, ResponseId(response_id.decode()))
 
     async def stop(
-        self, rid: ResponseId, principal: Principal | None, *, by: str, reason: str | None, waits: bool = True
+        self,
+        rid: ResponseId,
+        principal: Principal | None,
+        *,
+        by: str,
+        reason: str | None,
+        waits: bool = True,
+        begun: "asyncio.Future[Any] | None" = None,
     ) -> StopReceipt:
         """Mark a job and publish the hint; settle it if nobody has it.
 
         `principal`: who asks, for a job of its own or, with an operator's scope, of its tenants; None: Andon itself.
-        `waits`: for a replica, where there is one. A response whose lane this freed is given its turn before this
-        returns.
+        `waits`: for a replica, where there is one. `begun`: this very stop was sent by `begin_stop`. A response whose
+        lane this freed is given its turn before this returns.
         """
-        tenant, subject = reach_of(principal) if principal else ("", "")
-        args: list[Argument] = [
-            rid,
-            tenant,
-            subject,
-            encode(by),
-            encode(reason),
-            self._log_ttl_ms,
-            self._outbox_ttl_ms,
-            keys.events(tag_of(rid)),
-            self._turn_ttl_ms,
-        ]
         replicated: float | Literal[False] | None = None
-        if waits and self._replication is not None and self._replication.serves(keys.job(rid)):
+        if begun is not None:
+            reply = await begun
+        elif waits and self._replication is not None and self._replication.serves(keys.job(rid)):
+            args = self._stop_args(rid, principal, by, reason)
             reply, replicated = await self._replication.eval(script("stop"), self._ending_keys(rid), args)
         else:
+            args = self._stop_args(rid, principal, by, reason)
             reply = await self.database.eval(script("stop"), self._ending_keys(rid), args)
         outcome = tag_as(StopOutcome, reply)
         if outcome is StopOutcome.UNKNOWN:
@@ -225,6 +224,31 @@ class Store(Reads):
             self._tell_stopped(StopPath.UNCLAIMED)
         await self._give_turn(receipt.next_of_lane)
         return receipt
+
+    def may_begin_stop(self, rid: ResponseId) -> bool:
+        """Tell whether a stop of this response waits for no replica."""
+        return self._replication is None or not self._replication.serves(keys.job(rid))
+
+    def begin_stop(
+        self, rid: ResponseId, principal: Principal | None, *, by: str, reason: str | None
+    ) -> "asyncio.Future[Any]":
+        """Send a stop that waits for no replica; `stop` is given the future, and tells the rest."""
+        args = self._stop_args(rid, principal, by, reason)
+        return self.database.eval(script("stop"), self._ending_keys(rid), args)
+
+    def _stop_args(self, rid: ResponseId, principal: Principal | None, by: str, reason: str | None) -> list[Argument]:
+        tenant, subject = reach_of(principal) if principal else ("", "")
+        return [
+            rid,
+            tenant,
+            subject,
+            encode(by),
+            encode(reason),
+            self._log_ttl_ms,
+            self._outbox_ttl_ms,
+            keys.events(tag_of(rid)),
+            self._turn_ttl_ms,
+        ]
 
     def beside_stops(self, commands: Sequence[tuple[Argument, ...]]) -> "list[asyncio.Future[Any]]":
         """Send commands at once, on the connection on which stops go, so that they run before the next one."""
@@ -338,7 +362,7 @@ class Store(Reads):
                 _DEADLINE_EXCEEDED,
             ],
         )
-        self.database.hurry()
+        self.database.go()
         for hint in hints:
             await hint
         answer = await reply
@@ -472,8 +496,7 @@ class Store(Reads):
     # ── shared ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _ending_keys(self, rid: ResponseId) -> list[str]:
-        tag = tag_of(rid)
-        return [keys.job(rid), keys.log(rid), keys.live(tag), keys.lanes(tag), keys.outbox(tag), keys.turn(rid)]
+        return keys.of_ending(rid)
 
     def _index(self, tag: SessionTag) -> list[Any]:
         return [

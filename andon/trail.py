@@ -94,14 +94,20 @@ class Trail:
         """
         own = "" if asker.role is not Role.OWNER or asker.principal is None else asker.principal.tenant
         ask = Ask(audit_id or new_audit_id(), asker, reason, own if tenant is None else tenant)
-        entry = self._entry(ask, Step.ASKED)
         self._write(
-            msgspec.structs.replace(
-                entry,
+            # Made at once: the stop waits for it.
+            Entry(
+                ask.id,
+                Step.ASKED,
+                round(time.time(), 6),
+                asker,
+                self._process,
+                ask.tenant,
                 response_ids=tuple(response_ids[: audit.MOST_LISTED]),
                 count=len(response_ids) if len(response_ids) > audit.MOST_LISTED else 0,
                 session=session,
                 scope=scope,
+                reason=reason,
             )
         )
         return ask
@@ -135,10 +141,9 @@ class Trail:
 
     def _write(self, entry: Entry) -> None:
         """Send an entry where stops go. Does not wait."""
-        added, expires = self._store.beside_stops(audit.writing(entry, self._max_entries))
+        added, _ = self._store.beside_stops(audit.writing(entry, self._max_entries))
         self._sent.add(added)
         added.add_done_callback(partial(self._written, entry))
-        expires.add_done_callback(_seen)
 
     def _written(self, entry: Entry, reply: "asyncio.Future[Any]") -> None:
         self._sent.discard(reply)

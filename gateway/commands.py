@@ -28,7 +28,7 @@ from gateway.bounds import check_bounds
 from gateway.counted import counted
 from gateway.create_trace import creating, tell_submitted
 from gateway.creation import submission, turns_before
-from gateway.stops import SettledWatch, Stops
+from gateway.stops import Begun, Stops, Watching
 from gateway.submitter import Submitter
 
 
@@ -74,7 +74,16 @@ class Commands:
     def _asker(self) -> Asker:
         return msgspec.structs.replace(self._from, principal=self._caller())
 
-    async def obey(self, command: Create | Cancel | Retrieve) -> None:
+    def begin(self, cancel: Cancel) -> Begun | None:
+        """Send the stop of one response within this call. To be called where no command of this socket waits.
+
+        None: it is to be done as a whole, in its turn.
+        """
+        if cancel.response_id is None:
+            return None
+        return self._stops.begin(cancel.response_id, self._asking(cancel), reason=cancel.reason)
+
+    async def obey(self, command: Create | Cancel | Retrieve, begun: Begun | None = None) -> None:
         """Do one command. Raises RequestError or RetryLaterError, which is then its answer."""
         match command:
             case Create():
@@ -82,7 +91,7 @@ class Commands:
                 with counted(self._store.telemetry), creating(command.body, self._asker, trace) as span:
                     await self._create(command, span)
             case Cancel():
-                await self._cancel(command)
+                await (self._cancel(command) if begun is None else self._finish(command, begun))
             case Retrieve():
                 await self._retrieve(command)
             case other:
@@ -163,34 +172,48 @@ class Commands:
 
     async def _cancel(self, cancel: Cancel) -> None:
         targets = await self._targets(cancel)
-        async with contextlib.AsyncExitStack() as stack:
-            watches = await stack.enter_async_context(self._stops.watch(targets))
-            is_session = cancel.response_id is None and cancel.stream_id is None
-            asker = msgspec.structs.replace(self._asker, trace=cancel.trace or self._from.trace)
+        is_session = cancel.response_id is None and cancel.stream_id is None
+        with contextlib.ExitStack() as stack:
+            watching = stack.enter_context(self._stops.watch(targets))
             receipts = await self._stops.stop(
-                targets, asker, reason=cancel.reason, session=self._session if is_session else None
+                targets, self._asking(cancel), reason=cancel.reason, session=self._session if is_session else None
             )
-            if cancel.response_id is not None and receipts[0].outcome is StopOutcome.UNKNOWN:
-                raise response_not_found(cancel.response_id)
-            recorded = [receipt for receipt in receipts if receipt.outcome is StopOutcome.RECORDED]
-            if not recorded:
-                self._answer(cancel_failed("already_ended", "Nothing is left to stop.", cancel.event_id))
-                return
-            self._answer(cancel_accepted(recorded, cancel.event_id))
-            self._on_cancel(False)
-            self._spawn(self._finish_cancel(cancel, recorded, watches, stack.pop_all()))
+            self._tell(cancel, receipts, watching, stack)
+
+    async def _finish(self, cancel: Cancel, begun: Begun) -> None:
+        """Do what is left of a cancel that was begun."""
+        with contextlib.ExitStack() as stack:
+            stack.push(begun.watching)
+            receipt = await self._stops.finish(begun)
+            self._tell(cancel, [receipt], begun.watching, stack)
+
+    def _asking(self, cancel: Cancel) -> Asker:
+        principal = self._caller()
+        if principal is self._from.principal and not cancel.trace:
+            return self._from
+        return msgspec.structs.replace(self._from, principal=principal, trace=cancel.trace or self._from.trace)
+
+    def _tell(
+        self, cancel: Cancel, receipts: list[StopReceipt], watching: Watching, watched: contextlib.ExitStack
+    ) -> None:
+        """Answer a cancel, and have its settlement waited for. Raises NotFoundError."""
+        if cancel.response_id is not None and receipts[0].outcome is StopOutcome.UNKNOWN:
+            raise response_not_found(cancel.response_id)
+        recorded = [receipt for receipt in receipts if receipt.outcome is StopOutcome.RECORDED]
+        if not recorded:
+            self._answer(cancel_failed("already_ended", "Nothing is left to stop.", cancel.event_id))
+            return
+        self._answer(cancel_accepted(recorded, cancel.event_id))
+        self._on_cancel(False)
+        self._spawn(self._finish_cancel(cancel, recorded, watching, watched.pop_all()))
 
     async def _finish_cancel(
-        self,
-        cancel: Cancel,
-        recorded: list[StopReceipt],
-        watches: dict[ResponseId, SettledWatch],
-        watching: contextlib.AsyncExitStack,
+        self, cancel: Cancel, recorded: list[StopReceipt], watching: Watching, watched: contextlib.ExitStack
     ) -> None:
         """Say `done` when all is settled, or after the bound with what is known."""
         try:
-            async with watching:
-                settled = await self._stops.settled(recorded, watches)
+            with watched:
+                settled = await self._stops.settled(recorded, watching)
             self._answer(cancel_done(settled, cancel.event_id))
         finally:
             self._on_cancel(True)

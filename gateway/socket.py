@@ -25,7 +25,7 @@ from andon.frames import encode
 from andon.ids import SessionName, SocketId, new_socket_id
 from andon.lifetime import Spawned
 from andon.logs import about
-from andon.protocol import Cancel, Command, Create, Ping, Refresh, Refusal, Retrieve, Steer, parse_frame
+from andon.protocol import Cancel, Command, Create, Ping, Refresh, Refusal, Retrieve, Steer, parse_cancel, parse_frame
 from andon.response import Status
 from andon.settings import Settings
 from andon.store import Store
@@ -40,7 +40,7 @@ from gateway.open_socket import OpenSocket
 from gateway.outbox import Outbox
 from gateway.seats import Seat
 from gateway.sender import Sender
-from gateway.stops import Stops
+from gateway.stops import Begun, Stops
 
 _log = structlog.get_logger(__name__)
 
@@ -126,8 +126,8 @@ class ClientSocket:
         # Made by the first command.
         self._attachments: Attachments | None = None
         self._commands: Commands | None = None
-        # Commands in their order, None while there are none; bounded by the two bounds above.
-        self._waiting: deque[Create | Cancel | Retrieve] | None = None
+        # Commands in their order, and what was begun of them, None while there are none; bounded by the two bounds above.
+        self._waiting: deque[tuple[Create | Cancel | Retrieve, Begun | None]] | None = None
         self._is_dispatching = False
         # Commands read but not done, and cancels not yet answered `done`: they hold up the close.
         self._unanswered = 0
@@ -185,7 +185,7 @@ class ClientSocket:
     def on_text(self, text: bytes) -> None:
         """Take one frame of the client."""
         try:
-            command = parse_frame(text)
+            command = parse_cancel(text) or parse_frame(text)
             if isinstance(command, Refusal):
                 self._answer(error_event(command.error, event_id=command.event_id, stream_id=command.stream_id))
             else:
@@ -204,6 +204,11 @@ class ClientSocket:
         """Let everything go: the socket is over, on whichever side it ended."""
         if self._attachments is not None:
             self._attachments.close()
+        # A dispatcher that has not come to its first step never will.
+        waiting, self._waiting = self._waiting, None
+        for _, begun in waiting or ():
+            if begun is not None:
+                begun.watching.__exit__(None, None, None)
         self._spawn.end(self._over)
 
     def _over(self) -> None:
@@ -227,12 +232,25 @@ class ClientSocket:
             self._refuse(OverloadedError("rate_limit_exceeded", message), command)
         else:
             self._unanswered += 1
+            begun = None
+            if isinstance(command, Cancel) and not self._is_dispatching:
+                # Nothing waits before it: its stop leaves within this very call.
+                begun = (self._commands or self._make_commands()).begin(command)
             if self._waiting is None:
                 self._waiting = deque()
-            self._waiting.append(command)
-            if not self._is_dispatching:
+            self._waiting.append((command, begun))
+            if begun is not None:
+                # Nothing is left to do until it is answered.
+                self._is_dispatching = True
+                begun.reply.add_done_callback(self._go_on)
+            elif not self._is_dispatching:
                 self._is_dispatching = True
                 self._spawn(self._dispatch())
+
+    def _go_on(self, _: object) -> None:
+        """Begin to dispatch, unless the socket is gone: whatever waits then was let go."""
+        if self._waiting:
+            self._spawn(self._dispatch())
 
     def _start_refresh(self, command: Refresh) -> None:
         """Begin a refresh at once: behind other commands it might come too late."""
@@ -262,9 +280,11 @@ class ClientSocket:
     async def _dispatch(self) -> None:
         commands = self._commands or self._make_commands()
         while self._waiting:
-            command = self._waiting.popleft()
+            command, begun = self._waiting.popleft()
             try:
-                if not self._has_lapsed:
+                if begun is not None:
+                    await commands.obey(command, begun)  # sent before the permit lapsed, if it has
+                elif not self._has_lapsed:
                     await commands.obey(command)
             except (RequestError, RetryLaterError) as error:
                 self._refuse(error, command)

@@ -9,8 +9,9 @@ failover may lose the ending as well, and the job would run again: then it is as
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Any, Final, Self
 
 import msgspec
 import structlog
@@ -68,6 +69,47 @@ class SettledWatch:
         self.changed.set()
 
 
+class Watching:
+    """Listens for the endings of responses, within the block. Enter it in the call in which their stop is sent.
+
+    The stop does not wait for it: where the subscription is confirmed later, the watch is told that it may have missed
+    the ending, and the job is read.
+    """
+
+    def __init__(self, hub: Hub, response_ids: Iterable[ResponseId]) -> None:
+        self._hub = hub
+        self.watches = {response_id: SettledWatch() for response_id in response_ids}
+        self._tags = {tag_of(response_id) for response_id in self.watches}
+
+    def __enter__(self) -> Self:
+        """Listen."""
+        for response_id, listener in self.watches.items():
+            self._hub.add(response_id, listener)
+        for tag in self._tags:
+            self._hub.hold_soon(tag)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Listen no more."""
+        for response_id, listener in self.watches.items():
+            self._hub.remove(response_id, listener)
+        for tag in self._tags:
+            self._hub.release(tag)
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """A stop of one response that was sent. Leave its `watching`."""
+
+    response_id: ResponseId
+    ask: Ask
+    # Unix seconds.
+    at: float
+    reply: "asyncio.Future[Any]"
+    watching: Watching
+
+
 class Stops:
     """Stops that this gateway was asked for."""
 
@@ -82,6 +124,30 @@ class Stops:
         self._on_settled = on_settled
         # Recorded and not yet seen settled, oldest first.
         self._asserted: dict[ResponseId, _Asserted] = {}
+
+    def begin(self, response_id: ResponseId, asker: Asker, *, reason: str | None) -> Begun | None:
+        """Send the stop of one response within this call, and listen for its ending; `finish` is to be awaited.
+
+        None: it has to wait for a replica, so it is to be asked for by `stop`, as a whole.
+        """
+        store = self._store
+        if not store.may_begin_stop(response_id):
+            return None
+        at = time.time()
+        store.database.hold()
+        try:
+            ask = self._trail.ask(asker, (response_id,), reason=reason)
+            reply = store.begin_stop(response_id, asker.owner, by=asker.by, reason=reason)
+        finally:
+            store.database.go()
+        # What comes from here on takes the processor from those who carry the stop on: as little as can be.
+        return Begun(response_id, ask, at, reply, self.watch((response_id,)).__enter__())
+
+    async def finish(self, begun: Begun) -> StopReceipt:
+        """Return what a stop that was begun has found. As `stop` for one."""
+        receipt = await self._record(begun.response_id, begun.ask, begun.reply)
+        self._note(begun.ask, [receipt], began_at=begun.at)
+        return receipt
 
     async def stop(
         self,
@@ -107,6 +173,11 @@ class Stops:
             receipts = [await self._record(response_ids[0], ask)]
         else:
             receipts = await asyncio.gather(*(self._record(rid, ask) for rid in response_ids))
+        self._note(ask, receipts, began_at=began_at)
+        return list(receipts)
+
+    def _note(self, ask: Ask, receipts: Sequence[StopReceipt], *, began_at: float) -> None:
+        """Tell whoever is to know of these stops, and assert again those that were recorded."""
         for receipt in receipts:
             self._store.telemetry.stop_asked(receipt.outcome)
             trace_stop(receipt, ask.asker, began_at=began_at)
@@ -116,10 +187,16 @@ class Stops:
                 self._on_settled(tag_of(receipt.response_id))
                 self._saw_settled(receipt.response_id)
         self._trail.follow(ask, receipts)
-        return list(receipts)
 
-    async def _record(self, response_id: ResponseId, ask: Ask) -> StopReceipt:
+    async def _record(
+        self, response_id: ResponseId, ask: Ask, begun: "asyncio.Future[Any] | None" = None
+    ) -> StopReceipt:
         """Run the stop script; once more if its answer was lost, for a repeat asserts the same stop."""
+        if begun is not None:
+            with contextlib.suppress(StoreUnavailable):
+                return await self._store.stop(
+                    response_id, ask.asker.owner, by=ask.asker.by, reason=ask.reason, begun=begun
+                )
         for _ in range(_REPEATS - 1):
             with contextlib.suppress(StoreUnavailable):
                 return await self._send(response_id, ask)
@@ -174,30 +251,15 @@ class Stops:
             del self._asserted[oldest]
             _log.warning("stop.no_longer_asserted", response=oldest)
 
-    @contextlib.asynccontextmanager
-    async def watch(self, response_ids: Iterable[ResponseId]) -> AsyncIterator[dict[ResponseId, SettledWatch]]:
-        """Listen for the endings of these responses; enter before their stop is sent.
+    def watch(self, response_ids: Iterable[ResponseId]) -> Watching:
+        """Listen for the endings of these responses, within the block; enter it before their stop is sent."""
+        return Watching(self._hub, response_ids)
 
-        The stop does not wait for its watching: where that is confirmed later, the watch is told that it may have
-        missed the ending, and the job is read.
-        """
-        watches = {response_id: SettledWatch() for response_id in response_ids}
-        tags = {tag_of(response_id) for response_id in watches}
-        try:
-            for response_id, listener in watches.items():
-                self._hub.add(response_id, listener)
-            for tag in tags:
-                self._hub.hold_soon(tag)
-            yield watches
-        finally:
-            for response_id, listener in watches.items():
-                self._hub.remove(response_id, listener)
-            for tag in tags:
-                self._hub.release(tag)
-
-    async def settled(self, receipts: list[StopReceipt], watches: dict[ResponseId, SettledWatch]) -> list[StopReceipt]:
+    async def settled(self, receipts: list[StopReceipt], watching: Watching) -> list[StopReceipt]:
         """Wait until all these stops are settled, or the bound is over; return what is known then."""
-        return list(await asyncio.gather(*(self._settled(receipt, watches) for receipt in receipts)))
+        if len(receipts) == 1:
+            return [await self._settled(receipts[0], watching.watches)]
+        return list(await asyncio.gather(*(self._settled(receipt, watching.watches) for receipt in receipts)))
 
     async def _settled(self, receipt: StopReceipt, watches: dict[ResponseId, SettledWatch]) -> StopReceipt:
         known = receipt

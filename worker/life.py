@@ -27,6 +27,7 @@ from andon.settings import Settings
 from andon.store import Store
 from andon.telemetry import SILENT, DrainStep, StopPath, Telemetry
 from andon.trail import Trail
+from worker.aftermath import Aftermath
 from worker.beat import RENEWALS_A_LEASE, Beat
 from worker.claimer import Claimer
 from worker.orphans import Orphans
@@ -74,6 +75,7 @@ class Life:
         self._queue = Queue(database, reader, self.worker_id)
         # Set when this id is dead: the switch fired, or a renewal was refused.
         self._lost = asyncio.Event()
+        self._after = Aftermath()
 
     async def run(self) -> None:
         """Live until the id is lost or the shutdown is over. Raises StoreUnavailable if it could not begin."""
@@ -132,7 +134,12 @@ class Life:
     def _scribe(self, claimed: Claimed) -> Scribe:
         renew_every_s = min(self._settings.lease_s, self._settings.live_ttl_s / 4)
         return Scribe(
-            claimed, store=self._store, source=self._source, settings=self._settings, renew_every_s=renew_every_s
+            claimed,
+            store=self._store,
+            source=self._source,
+            settings=self._settings,
+            renew_every_s=renew_every_s,
+            after=self._after,
         )
 
     def _orphans(self, roster: Roster) -> Orphans:

@@ -6,7 +6,8 @@ why it is closed, or anything that is written.
 Guarantees: `stop` closes the HTTP connection to the model within milliseconds, at any moment: before the connection
 stands, before the headers, between two chunks, in a back-off. On CPython 3.11 one cancel alone can be lost (it lands
 as an inner task finishes), so three things say the same: a flag that is looked at before each chunk, one cancel, and
-a close from outside if the task is not done within 50 ms.
+a close from outside if the task is not done within 50 ms. Where the flag comes with a closed socket (`cut`), the other
+two may come a little later.
 """
 
 import asyncio
@@ -82,15 +83,24 @@ class Pump:
 
     def stop(self) -> None:
         """Close the upstream now. Does not wait, does not fail, may be repeated."""
-        if self._stopping:
-            return
-        self._stopping = True
-        if self._stream is not None:
-            # Before anything else: the cancel takes turns of the event loop to get there.
-            self._stream.cut()
-        if self._task is not None and not self._task.done():
+        self.cut()
+        if self._force is None and self._task is not None and not self._task.done():
             self._force = asyncio.get_running_loop().call_later(_FORCE_CLOSE_AFTER_S, self._force_close)
             self._task.cancel()
+
+    def cut(self) -> bool:
+        """Do of `stop` what closes an open stream, in this call; the rest is to follow. May be repeated.
+
+        Return whether the upstream is closed by now, so that the rest is in no hurry.
+        """
+        if self._stopping:
+            return False
+        self._stopping = True
+        # Before anything else: the cancel takes turns of the event loop to get there.
+        if self._stream is None or not self._stream.cut():
+            return False
+        self.closed_at = time.time()
+        return True
 
     async def closed(self, timeout_s: float | None = None) -> bool:
         """Wait until the upstream is closed; False if the time-out came first. Safe to cancel."""
@@ -127,7 +137,7 @@ class Pump:
         finally:
             if self._force is not None:
                 self._force.cancel()
-            if self.opened and not (self._stream is not None and self._stream.left_behind):
+            if self.closed_at is None and self.opened and not (self._stream is not None and self._stream.left_behind):
                 self.closed_at = time.time()
             if not self._stopping:
                 # A reader that ends by itself without a finish would leave the scribe waiting for ever.

@@ -33,6 +33,7 @@ from andon.telemetry import StopPath
 from andon.tracing import trace_fields
 from andon.turns import Turn, with_context
 from andon.usage import Usage
+from worker.aftermath import After, at_once
 from worker.ending import ending_of, usage_of
 from worker.logbook import FIRST_OUTPUT_NUMBER, Logbook
 from worker.output_cap import OutputCap
@@ -58,8 +59,21 @@ _ACK_AFTER_S: Final = 0.05
 class Scribe:
     """One run of one job."""
 
-    def __init__(self, job: Claimed, *, store: Store, source: Source, settings: Settings, renew_every_s: float) -> None:
+    def __init__(
+        self,
+        job: Claimed,
+        *,
+        store: Store,
+        source: Source,
+        settings: Settings,
+        renew_every_s: float,
+        after: After = at_once,
+    ) -> None:
         self.job = job
+        # Calls what follows the closing of a stopped upstream when there is time.
+        self._after = after
+        # A stop has closed the upstream, and all else of it waits for its time.
+        self._is_held = False
         self._store = store
         self._settings = settings
         self._renew_every_s = renew_every_s
@@ -125,9 +139,25 @@ class Scribe:
 
     def stop(self, stop: Stop, path: StopPath = StopPath.APPEND) -> None:
         """Obey a mark: close the upstream now, settle as cancelled. May be repeated."""
-        if self._stopped is None:
-            self._stopped = Stopped(stop, time.time(), path)
-            self._trace.obeys(self._stopped)
+        if self._stopped is not None:
+            if not self._is_held:
+                self._decide(self._stopped)
+            return
+        heard_at = time.time()
+        # First of all; nothing of what follows could come in between.
+        self._is_held = self._pump.cut()
+        self._stopped = Stopped(stop, heard_at, path)
+        if self._is_held:
+            self._rule(self._stopped)
+            self._after(self._follow_stop)
+        else:
+            self._follow_stop()
+
+    def _follow_stop(self) -> None:
+        """Do the rest of the first stop."""
+        assert self._stopped is not None
+        self._is_held = False
+        self._trace.obeys(self._stopped)
         self._decide(self._stopped)
 
     def abandon(self, loss: Loss) -> None:
@@ -139,16 +169,20 @@ class Scribe:
         self._decide(Drained(time.time()))
 
     def _decide(self, verdict: Verdict) -> None:
+        self._rule(verdict)
+        if not isinstance(verdict, Finished):
+            self._pump.stop()
+        self._wake.set()
+
+    def _rule(self, verdict: Verdict) -> None:
         old = self._verdict
         overrules = isinstance(verdict, Abandoned) or (isinstance(verdict, Stopped) and not isinstance(old, Stopped))
         if old is None or (overrules and not isinstance(old, Abandoned)):
             self._verdict = verdict
-        if not isinstance(verdict, Finished):
-            self._pump.stop()
-        self._wake_up()
 
     def _wake_up(self) -> None:
-        self._wake.set()
+        if not self._is_held:
+            self._wake.set()
 
     def _take_pieces(self, pieces: list[Piece]) -> None:
         had_text, backlog = self._deltas, self._book.backlog
@@ -195,7 +229,7 @@ class Scribe:
             self._appender.send(self._book.next, frames, now, renew=self._is_renewing)
             if self._book.next <= FIRST_OUTPUT_NUMBER:
                 # Whoever asked has waited for this; what follows goes out in batches.
-                self._store.database.hurry()
+                self._store.database.go()
 
     def _answered(self, reply: Any) -> None:
         """Take in the reply to an append, or why there is none, and append what has gathered meanwhile."""

@@ -10,28 +10,36 @@
 --   owner, next of lane, session, tenant, subject, trace context}: times are Unix seconds as text, or ''. `settled` is
 --   set where this script settled the job.
 
+-- The job that nobody has is ended here. All that takes is within this function, so that the stop of a running one,
+-- for which a model is talking on, does not make it anew.
+local function end_it()
 --@include _ending
-
-local rid = ARGV[1]
-local k = {job = KEYS[1], log = KEYS[2], live = KEYS[3], lanes = KEYS[4], outbox = KEYS[5], turn = KEYS[6]}
-local ttl = {log = ARGV[6], outbox = ARGV[7], turn = ARGV[9]}
-local f = read_job(k.job)
-if not f.state then return {'unknown'} end
-if ARGV[2] ~= '' and f.tenant ~= ARGV[2] then return {'unknown'} end
-if ARGV[3] ~= '' and f.subject ~= ARGV[3] then return {'unknown'} end
-if f.state == 'ended' then return {'already_ended', f.status} end
-
-if not f.stop_at then
-  f.stop_at = now()
-  f.stop_json = '{"by":' .. ARGV[4] .. ',"reason":' .. ARGV[5] .. ',"requested_at":' .. f.stop_at
-    .. ',"upstream_closed_at":null}'
-  redis.call('HSET', k.job, 'stop_at', f.stop_at, 'stop_json', f.stop_json)
-end
-if f.state == 'running' then
-  redis.call('PUBLISH', 'andon:stop:' .. f.owner, rid .. ' ' .. f.gen .. ' ' .. f.stop_json)
-  return {'recorded', f.stop_at, f.acked_at or '', f.upstream_closed_at or '', '', f.state, f.owner, '',
+  local k = {job = KEYS[1], log = KEYS[2], live = KEYS[3], lanes = KEYS[4], outbox = KEYS[5], turn = KEYS[6]}
+  local f = read_job(k.job)
+  local ttl = {log = ARGV[6], outbox = ARGV[7], turn = ARGV[9]}
+  local next_id = end_unclaimed(k, f, ARGV[1], 'cancelled', cancelled_state(f), ttl, ARGV[8])
+  return {'recorded', f.stop_at, '', '', redis.call('HGET', k.job, 'settled_at'), f.state, '', next_id,
     f.session, f.tenant, f.subject, f.trace or ''}
 end
-local next_id = end_unclaimed(k, f, rid, 'cancelled', cancelled_state(f), ttl, ARGV[8])
-return {'recorded', f.stop_at, '', '', redis.call('HGET', k.job, 'settled_at'), f.state, '', next_id,
-  f.session, f.tenant, f.subject, f.trace or ''}
+
+local job = KEYS[1]
+-- Not all of it: the request alone may be large.
+local state, tenant, subject, owner, gen, stop_at, stop_json, acked_at, closed_at, session, trace, status =
+  unpack(redis.call('HMGET', job, 'state', 'tenant', 'subject', 'owner', 'gen', 'stop_at', 'stop_json', 'acked_at',
+    'upstream_closed_at', 'session', 'trace', 'status'))
+if not state then return {'unknown'} end
+if ARGV[2] ~= '' and tenant ~= ARGV[2] then return {'unknown'} end
+if ARGV[3] ~= '' and subject ~= ARGV[3] then return {'unknown'} end
+if state == 'ended' then return {'already_ended', status} end
+
+if not stop_at then
+  local t = redis.call('TIME')
+  stop_at = string.format('%d.%06d', t[1], t[2])
+  stop_json = '{"by":' .. ARGV[4] .. ',"reason":' .. ARGV[5] .. ',"requested_at":' .. stop_at
+    .. ',"upstream_closed_at":null}'
+  redis.call('HSET', job, 'stop_at', stop_at, 'stop_json', stop_json)
+end
+if state ~= 'running' then return end_it() end
+redis.call('PUBLISH', 'andon:stop:' .. owner, ARGV[1] .. ' ' .. gen .. ' ' .. stop_json)
+return {'recorded', stop_at, acked_at or '', closed_at or '', '', state, owner, '', session, tenant, subject,
+  trace or ''}

@@ -177,11 +177,11 @@ class ResponsesDoor:
         self, response_ids: list[ResponseId], asker: Asker, reason: str | None, session: str | None = None
     ) -> list[StopReceipt]:
         """Stop, and wait within the bound until all is settled."""
-        async with self._stops.watch(response_ids) as watches:
+        with self._stops.watch(response_ids) as watching:
             receipts = await self._stops.stop(response_ids, asker, reason=reason, session=session)
             recorded = [receipt for receipt in receipts if receipt.outcome is StopOutcome.RECORDED]
             others = [receipt for receipt in receipts if receipt.outcome is not StopOutcome.RECORDED]
-            return others + await self._stops.settled(recorded, watches)
+            return others + await self._stops.settled(recorded, watching)
 
     async def _reason(self, request: Request) -> str | None:
         return reason_of(await read_object(request, self._settings.max_frame_bytes))

@@ -30,7 +30,7 @@ class FakeDatabase(Database):
             reply.set_exception(error)
         return reply
 
-    def hurry(self) -> None:
+    def go(self) -> None:
         """Have nothing to send: all ran when it was called."""
 
     def eval(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> "asyncio.Future[Any]":

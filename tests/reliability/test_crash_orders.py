@@ -41,8 +41,8 @@ class DyingDatabase(Database):
     def eval(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> "asyncio.Future[Any]":
         return self._real.eval(script, keys, args) if self._lives() else self._died()
 
-    def hurry(self) -> None:
-        self._real.hurry()
+    def go(self) -> None:
+        self._real.go()
 
     def _lives(self) -> bool:
         self.left -= 1

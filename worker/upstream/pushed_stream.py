@@ -78,16 +78,17 @@ class PushedStream:
             self._poured = None
             self._exchange.pull()
 
-    def cut(self) -> None:
-        """Close the connection, now."""
+    def cut(self) -> bool:
+        """Close the connection, now. Whoever pours is not woken: that can wait."""
         self._closed = True
         self._exchange.close()
-        if self._poured is not None and not self._poured.done():
-            self._poured.set_result(None)
+        return True
 
     async def close(self) -> None:
         """Close the connection, now: nothing is left to wait for."""
         self.cut()
+        if self._poured is not None and not self._poured.done():
+            self._poured.set_result(None)
 
     def release(self) -> None:
         """Let go; the connection is kept if the body ends soon."""

@@ -68,8 +68,11 @@ class PieceStream(Protocol):
         """
         ...
 
-    def cut(self) -> None:
-        """End the upstream in this very call, as far as that can be; `close` does the rest. May be repeated."""
+    def cut(self) -> bool:
+        """End the upstream in this very call, as far as that can be; `close` does the rest. May be repeated.
+
+        Return whether it is closed by this: then whoever pours may be left to be cancelled a little later.
+        """
         ...
 
     async def close(self) -> None:
@@ -195,11 +198,12 @@ class HttpPieceStream:
         if self._is_wanted and not (self._closed or self._translator.finished):
             take(self._translator.eof())
 
-    def cut(self) -> None:
+    def cut(self) -> bool:
         """Close the connection in this call, unless the finish was seen: then it may serve another request."""
-        if not self._translator.finished:
-            self._closed = True
-            self._stream.cut()
+        if self._translator.finished:
+            return False
+        self._closed = True
+        return self._stream.cut()
 
     async def close(self) -> None:
         """Close the connection; the iteration ends without a Finish, unless it was given."""

@@ -54,8 +54,11 @@ class ByteStream(Protocol):
         """
         ...
 
-    def cut(self) -> None:
-        """Close the connection in this call; the rest of the closing follows by itself. Idempotent."""
+    def cut(self) -> bool:
+        """Close the connection in this call; the rest of the closing follows by itself. Idempotent.
+
+        Return whether that was all: nothing comes any more, and whoever pours waits until it is cancelled, or closes.
+        """
         ...
 
     async def close(self) -> None:
@@ -126,11 +129,12 @@ class UpstreamStream:
             if not take(data):
                 return
 
-    def cut(self) -> None:
+    def cut(self) -> bool:
         """Shut the socket down; the rest is done in the client's own task."""
         if self._closer is None:
             self._shut_down()
             self._closer = self._owner.own(self._dispose())
+        return False
 
     async def close(self) -> None:
         """Close the connection: the socket is shut down before this first awaits.

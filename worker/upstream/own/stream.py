@@ -95,9 +95,10 @@ class OwnStream:
             if not take(pieces):
                 return
 
-    def cut(self) -> None:
-        """Fence it off and cancel it."""
+    def cut(self) -> bool:
+        """Fence it off and cancel it; whether it ends by that is its own affair."""
         self._fence()
+        return False
 
     async def close(self) -> None:
         """Fence it off, cancel it, and wait for its end, but no longer than the grace. See `PieceStream`."""
