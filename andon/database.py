@@ -129,7 +129,7 @@ class Database:
             found = ".".join(map(str, version))
             raise StartError(f"Redis at {shown} is {found}; 7.0 or newer is needed (sharded pub/sub, script flags)")
 
-    def call(self, *args: Argument, timeout_s: float | None = None) -> Awaitable[Any]:
+    def call(self, *args: Argument, timeout_s: float | None = None) -> "asyncio.Future[Any]":
         """Run one command. Called at once, in order; await the result when it is wanted."""
         return self._link.call(*args, timeout_s=timeout_s)
 

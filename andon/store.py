@@ -255,7 +255,7 @@ class Store(Reads):
         # In a cluster the audit is on a node of its own: there is no connection that both take.
         if isinstance(self._replication, Replication) and self._replication.had_replicas:
             return self._replication.call_many(commands)
-        return [asyncio.ensure_future(self.database.call(*command)) for command in commands]
+        return [self.database.call(*command) for command in commands]
 
     async def promote(self, rid: ResponseId) -> bool:
         """Give a waiting response its turn: into the queue first, then the session's script."""

@@ -165,6 +165,11 @@ class OpenSocket(asyncio.Protocol):
         reader = self._reader
         if reader is None:
             return
+        text = reader.lone_text(data)
+        if text is not None:
+            if self._endpoint is not None and not self._is_closing:
+                self._endpoint.on_text(text)
+            return
         try:
             for kind, payload in reader.feed(data):
                 self._take(kind, payload)

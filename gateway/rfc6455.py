@@ -23,6 +23,8 @@ _CONTINUATION: Final = 0x0
 _CONTROL_MOST_BYTES: Final = 125
 _HEAD_BYTES: Final = 2
 _MASK_BYTES: Final = 4
+_LONE_TEXT: Final = 0x81  # the first byte of a text that is not fragmented
+_HEAD_16_BYTES: Final = 4
 # The second byte's lengths that say that two, or eight, bytes follow with the length.
 _LENGTH_16: Final = 126
 _LENGTH_64: Final = 127
@@ -91,6 +93,24 @@ class FrameReader:
                 yield taken
         if at < end:
             self._partial = bytearray(memoryview(whole)[at:])
+
+    def lone_text(self, data: bytes) -> bytes | None:
+        """Take the bytes if they are one whole, plain text, as most that come are, and return it; None: `feed` them.
+
+        It is what `feed` would give, with nothing made on the way.
+        """
+        if self._partial is not None or self._message is not None or len(data) < _HEAD_BYTES or data[0] != _LONE_TEXT:
+            return None
+        length, start = data[1] - _MASKED, _HEAD_BYTES
+        if length == _LENGTH_16 and len(data) >= _HEAD_16_BYTES:
+            length, start = data[2] << 8 | data[3], _HEAD_16_BYTES
+        elif not 0 <= length < _LENGTH_16:
+            return None
+        payload_at = start + _MASK_BYTES
+        if len(data) != payload_at + length or length > self._most_bytes:
+            return None
+        text = apply_mask(data[payload_at:], data[start:payload_at])
+        return text if text.isascii() else None
 
     def _head(self, data: bytes | bytearray, at: int, end: int) -> tuple[int, int, int]:
         """Judge a frame by its head; return its first byte, the payload's length, and where the mask begins.

@@ -64,6 +64,51 @@ async def test_calls_of_one_turn_go_out_in_one_write(link: WatchedLink) -> None:
     assert len(link.writes) <= 2
 
 
+async def test_what_hurries_is_written_in_the_call_and_takes_along_what_was_called_before(link: WatchedLink) -> None:
+    """A stop leaves with its audit, and waits for nothing else of this turn."""
+    link.writes.clear()
+    early = link.call("ECHO", "early")
+    link.hold()
+    held = [link.call("ECHO", number) for number in range(2)]
+    assert link.writes == []
+    link.go()
+    assert link.writes == [3]
+    late = link.call("ECHO", "late")
+    assert [await reply for reply in (early, *held, late)] == [b"early", b"0", b"1", b"late"]
+    assert link.writes == [3, 1]
+
+
+async def test_many_that_hurry_in_one_turn_share_writes(link: WatchedLink) -> None:
+    """The first goes alone, so that Redis begins; a thousand writes would take longer than they save."""
+    link.writes.clear()
+    replies = []
+    for number in range(100):
+        link.hold()
+        replies.append(link.call("ECHO", number))
+        link.go()
+    assert link.writes[0] == 1
+    assert await asyncio.gather(*replies) == [str(number).encode() for number in range(100)]
+    assert sum(link.writes) == 100
+    assert len(link.writes) <= 20
+    # The next turn begins anew.
+    link.hold()
+    last = link.call("ECHO", "last")
+    link.go()
+    assert link.writes[-1] == 1
+    assert await last == b"last"
+
+
+async def test_what_was_held_while_no_connection_stands_goes_out_on_the_next(link: WatchedLink) -> None:
+    """Within its deadline, like any other call."""
+    assert link._connection is not None  # noqa: SLF001  the server's side of it would be another's
+    await link._connection.disconnect(nowait=True)  # noqa: SLF001
+    await wait_until(lambda: not link.connected.is_set() or link._outlet is None)  # noqa: SLF001
+    link.hold()
+    reply = link.call("ECHO", "held", timeout_s=10)
+    link.go()
+    assert await reply == b"held"
+
+
 async def test_calls_do_not_wait_for_replies_of_others(link: WatchedLink, database: Database) -> None:
     """Commands that are called while others are in flight follow at once."""
     await database.call("DEL", "list")

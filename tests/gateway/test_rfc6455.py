@@ -22,6 +22,9 @@ def read(pieces: list[bytes], most_bytes: int = MOST_BYTES) -> Heard:
     reader, heard = FrameReader(most_bytes), list[tuple[int, bytes]]()
     try:
         for piece in pieces:
+            if (text := reader.lone_text(piece)) is not None:
+                heard.append((TEXT, text))
+                continue
             for kind, payload in reader.feed(piece):
                 heard.append((int(kind), payload))
                 if kind is Kind.CLOSE:

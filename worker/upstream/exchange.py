@@ -48,6 +48,10 @@ class Wire(Protocol):
         """Take the connection back: the answer was read whole."""
         ...
 
+    def shut(self) -> None:
+        """Tell the server at once, and hear nothing more; `close` is to follow."""
+        ...
+
     def close(self) -> None:
         """Close at once."""
         ...
@@ -287,6 +291,15 @@ class Exchange(httpx2.AsyncByteStream):
     async def aclose(self) -> None:
         """Close, unless the body was read whole."""
         self.close()
+
+    def shut(self) -> None:
+        """Tell the server in this call that nothing more is wanted, unless the answer is whole; `close` is to follow.
+
+        A listener hears nothing more.
+        """
+        if not self._ended:
+            self._wire.shut()
+            self.pull()
 
     def close(self) -> None:
         """Close the connection in this call, unless the answer is whole. Idempotent."""

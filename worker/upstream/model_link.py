@@ -128,6 +128,14 @@ class ModelLink(asyncio.Protocol):
         else:
             self.close()
 
+    def shut(self) -> None:
+        """Shut the socket down, and hear nothing more."""
+        try:
+            self._plug.shutdown(socket.SHUT_RDWR)
+        except OSError:  # the peer was faster
+            return
+        self.hold()
+
     def close(self) -> None:
         """Close at once, whatever is under way. Idempotent."""
         if self._is_closed:
