@@ -11,25 +11,37 @@ nothing is told after that.
 
 import asyncio
 import math
+import os
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import hiredis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, ResponseError
 
+_GLANCE_BYTES: Final = 64 * 1024
+
 
 class Intake(asyncio.Protocol):
     """The protocol of a connection's transport while its replies are told to `take`."""
 
-    __slots__ = ("_before", "_parser", "_take", "ended")
+    __slots__ = ("_before", "_descriptor", "_parser", "_take", "ended")
 
-    def __init__(self, parser: hiredis.Reader, take: Callable[[Any], None], before: asyncio.Protocol) -> None:
+    def __init__(
+        self,
+        parser: hiredis.Reader,
+        take: Callable[[Any], None],
+        before: asyncio.Protocol,
+        *,
+        descriptor: int | None = None,
+    ) -> None:
         self._parser = parser
         self._take = take
         # The protocol of redis-py's stream.
         self._before = before
+        # Of the transport's socket, where its bytes are the replies themselves: not under TLS.
+        self._descriptor = descriptor
         # Raises what ended the connection.
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -49,6 +61,21 @@ class Intake(asyncio.Protocol):
                     return
         except Exception as error:  # noqa: BLE001  raised to whoever reads
             self._end(error)
+
+    def glance(self) -> None:
+        """Tell what has come already, though it is not this connection's turn: a busy loop's may be long.
+
+        It is what the transport would have read next, so nothing is lost or told out of order; of an end the transport
+        tells. The descriptor is the transport's for as long as this has not ended: it is told before it is closed.
+        """
+        if self._descriptor is None or self.ended.done():
+            return
+        try:
+            data = os.read(self._descriptor, _GLANCE_BYTES)
+        except OSError:  # nothing has come, or what ends the connection has
+            return
+        if data:
+            self.data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End; redis-py's stream is told, too."""
@@ -80,8 +107,15 @@ def intake_of(connection: AbstractConnection, take: Callable[[Any], None]) -> In
         return None
     # Another than the connection's own: that one has its own word for "not whole yet".
     reader = hiredis.Reader(protocolError=InvalidResponse, replyError=parser.parse_error)
-    intake = Intake(reader, take, cast("asyncio.Protocol", writer.transport.get_protocol()))
-    writer.transport.set_protocol(intake)
+    transport = writer.transport
+    plug = None if transport.get_extra_info("sslcontext") is not None else transport.get_extra_info("socket")
+    intake = Intake(
+        reader,
+        take,
+        cast("asyncio.Protocol", transport.get_protocol()),
+        descriptor=None if plug is None else plug.fileno(),
+    )
+    transport.set_protocol(intake)
     return intake
 
 

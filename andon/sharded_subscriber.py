@@ -158,6 +158,11 @@ class ShardedSubscriber:
             confirmed.cancel()
             self._leave_home(channel)
 
+    def glance(self) -> None:
+        """Hear what has come already."""
+        for subscriber in self._nodes.values():
+            subscriber.glance()
+
     @property
     def deaf(self) -> bool:
         """Tell whether any wanted channel is unconfirmed at this moment."""

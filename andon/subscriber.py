@@ -20,7 +20,7 @@ from redis.exceptions import ResponseError
 
 from andon.connection import OpenConnection, StandingConnection
 from andon.errors import StoreUnavailable
-from andon.intake import read_replies
+from andon.intake import Intake, intake_of, read_plainly
 
 _log = structlog.get_logger(__name__)
 
@@ -47,6 +47,10 @@ class Subscriptions(Protocol):
 
     def unsubscribe(self, channel: str) -> None:
         """Leave a channel."""
+        ...
+
+    def glance(self) -> None:
+        """Hear what has come already, without waiting for the loop's turn, where that can be."""
         ...
 
     @property
@@ -78,6 +82,8 @@ class Subscriber(StandingConnection):
         # Commands to write: ("SUBSCRIBE" or "UNSUBSCRIBE", channel).
         self._commands: list[tuple[str, str]] = []
         self._wake = asyncio.Event()
+        # Of the present connection, where it has one.
+        self._intake: Intake | None = None
         # Of the present connection.
         self._loop: asyncio.AbstractEventLoop
         # Loop time at which the server was last heard, and at which the outstanding ping was sent (None: none is).
@@ -150,8 +156,17 @@ class Subscriber(StandingConnection):
                 packed.append((name, channel))
         return packed
 
+    def glance(self) -> None:
+        """Hear what has come already, though it is not this connection's turn. See `Intake.glance`."""
+        if self._intake is not None:
+            self._intake.glance()
+
     async def _read(self, connection: AbstractConnection) -> None:
-        await read_replies(connection, self._hear)
+        intake = self._intake = intake_of(connection, self._hear)
+        try:
+            await (read_plainly(connection, self._hear) if intake is None else intake.ended)
+        finally:
+            self._intake = None
 
     def _hear(self, reply: Any) -> None:
         if isinstance(reply, ResponseError):

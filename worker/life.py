@@ -30,6 +30,7 @@ from andon.trail import Trail
 from worker.aftermath import Aftermath
 from worker.beat import RENEWALS_A_LEASE, Beat
 from worker.claimer import Claimer
+from worker.lookout import Lookout
 from worker.orphans import Orphans
 from worker.presence import Presence
 from worker.roster import Roster
@@ -101,6 +102,7 @@ class Life:
                 left_behind=lambda: self._source.left_behind,
                 telemetry=self._telemetry,
             )
+            lookout = Lookout(control.glance)
             claimer = Claimer(
                 self.worker_id,
                 queue=self._queue,
@@ -108,7 +110,7 @@ class Life:
                 roster=roster,
                 concurrency=self._settings.worker_concurrency,
                 hears=lambda: not control.deaf and not self._lost.is_set(),
-                start=lambda claimed: self._start(roster, claimed),
+                start=lambda claimed: self._start(roster, claimed, lookout),
                 spawn=group.create_task,
             )
             async with control.open():
@@ -124,14 +126,14 @@ class Life:
                     ):
                         await self._live(beat, claimer, roster)
 
-    def _start(self, roster: Roster, claimed: Claimed) -> None:
+    def _start(self, roster: Roster, claimed: Claimed, lookout: Lookout) -> None:
         """Start a run, unless this id was lost while its claim was under way: then nothing would stop the stream."""
         if self._lost.is_set():
             _log.warning("claim.too_late", **about(claimed.response_id, claimed.whose), worker=self.worker_id)
             return  # it is in the job set of a dead worker: a rescuer queues it again
-        roster.start(self._scribe(claimed))
+        roster.start(self._scribe(claimed, lookout))
 
-    def _scribe(self, claimed: Claimed) -> Scribe:
+    def _scribe(self, claimed: Claimed, lookout: Lookout) -> Scribe:
         renew_every_s = min(self._settings.lease_s, self._settings.live_ttl_s / 4)
         return Scribe(
             claimed,
@@ -140,6 +142,7 @@ class Life:
             settings=self._settings,
             renew_every_s=renew_every_s,
             after=self._after,
+            lookout=lookout,
         )
 
     def _orphans(self, roster: Roster) -> Orphans:

@@ -36,6 +36,7 @@ from andon.usage import Usage
 from worker.aftermath import After, at_once
 from worker.ending import ending_of, usage_of
 from worker.logbook import FIRST_OUTPUT_NUMBER, Logbook
+from worker.lookout import blind
 from worker.output_cap import OutputCap
 from worker.pump import Pump
 from worker.run_trace import RunTrace
@@ -68,8 +69,11 @@ class Scribe:
         settings: Settings,
         renew_every_s: float,
         after: After = at_once,
+        lookout: Callable[[], None] = blind,
     ) -> None:
         self.job = job
+        # Called after each piece of work: it may stop this run, or another.
+        self._lookout = lookout
         # Calls what follows the closing of a stopped upstream when there is time.
         self._after = after
         # A stop has closed the upstream, and all else of it waits for its time.
@@ -210,6 +214,7 @@ class Scribe:
             self._set_out()
         elif self._opening is None:
             self._opening = self._loop.call_later(_OPENING_S, self._opened)
+        self._lookout()
 
     def _opened(self) -> None:
         """Append what only opens: no text has followed it."""
@@ -241,6 +246,7 @@ class Scribe:
             self._trouble = error
         if self._trouble is not None or self._finish is not None or self._verdict is not None:
             self._wake_up()
+        self._lookout()
 
     def _take_in(self, reply: Any) -> None:
         if isinstance(reply, Exception):
