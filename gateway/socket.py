@@ -126,7 +126,7 @@ class ClientSocket:
         # Made by the first command.
         self._attachments: Attachments | None = None
         self._commands: Commands | None = None
-        # Commands in their order, and what was begun of them, None while there are none; bounded by the two bounds above.
+        # Commands in their order, and what was begun of them; None while there are none. Bounded as above.
         self._waiting: deque[tuple[Create | Cancel | Retrieve, Begun | None]] | None = None
         self._is_dispatching = False
         # Commands read but not done, and cancels not yet answered `done`: they hold up the close.

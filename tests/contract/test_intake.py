@@ -1,4 +1,6 @@
 import asyncio
+import socket
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,7 +10,8 @@ from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 
 from andon.database import connection_maker
 from andon.embedded import EmbeddedValkey
-from andon.intake import read_plainly, read_replies
+from andon.intake import intake_of, read_plainly, read_replies
+from tests.stack.waiting import wait_until
 
 READERS = pytest.mark.parametrize("read", [read_replies, read_plainly])
 PATIENCE_S = 15.0
@@ -100,3 +103,38 @@ async def test_a_server_that_loads_is_left(connection: AbstractConnection, read:
     with pytest.raises(BusyLoadingError):
         async with asyncio.timeout(PATIENCE_S):
             await reading
+
+
+async def test_a_glance_tells_what_has_come_before_its_turn_and_nothing_twice(connection: AbstractConnection) -> None:
+    """Within one turn of the loop, in which the transport could not have told it."""
+    heard: list[Any] = []
+    intake = intake_of(connection, heard.append)
+    assert intake is not None
+    intake.glance()  # nothing has come
+    await send(connection, ("ECHO", "a"), ("ECHO", "b"))
+    deadline = time.monotonic() + PATIENCE_S
+    while len(heard) < 2 and time.monotonic() < deadline:
+        intake.glance()
+    assert heard == [b"a", b"b"]
+    await send(connection, ("ECHO", "c"))
+    await wait_until(lambda: len(heard) > 2)
+    assert heard == [b"a", b"b", b"c"]
+
+
+async def test_a_glance_after_the_end_reads_nothing(
+    connection: AbstractConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The descriptor may be another's by then."""
+    intake = intake_of(connection, lambda _: None)
+    assert intake is not None
+    await connection.disconnect(nowait=True)
+    with pytest.raises((OSError, RedisError)):
+        async with asyncio.timeout(PATIENCE_S):
+            await intake.ended
+    # Whatever has the number now keeps what is sent to it.
+    mine, theirs = socket.socketpair()
+    with mine, theirs:
+        theirs.send(b"+not for you\r\n")
+        monkeypatch.setattr(intake, "_descriptor", mine.fileno())
+        intake.glance()
+        assert mine.recv(100) == b"+not for you\r\n"

@@ -179,10 +179,17 @@ class AwayStore(FakeStore):
     """A store whose server is away for every stop."""
 
     async def stop(
-        self, rid: ResponseId, principal: object, *, by: str, reason: str | None, waits: bool = True
+        self,
+        rid: ResponseId,
+        principal: object,
+        *,
+        by: str,
+        reason: str | None,
+        waits: bool = True,
+        begun: "asyncio.Future[Any] | None" = None,
     ) -> StopReceipt:
         """Fail."""
-        del rid, principal, by, reason, waits
+        del rid, principal, by, reason, waits, begun
         raise store_away()
 
 

@@ -35,7 +35,7 @@ class DyingDatabase(Database):
         self._real = database
         self.left = commands
 
-    def call(self, *args: Argument, timeout_s: float | None = None) -> Awaitable[Any]:
+    def call(self, *args: Argument, timeout_s: float | None = None) -> "asyncio.Future[Any]":
         return self._real.call(*args, timeout_s=timeout_s) if self._lives() else self._died()
 
     def eval(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> "asyncio.Future[Any]":

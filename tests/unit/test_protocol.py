@@ -9,7 +9,7 @@ from openai.types.responses import ResponseSteerFailedEvent
 from andon.answers import cancel_accepted, cancel_failed, steer_failed
 from andon.errors import NotFoundError
 from andon.ids import ANONYMOUS, SessionName, new_response_id, session_tag
-from andon.protocol import Cancel, Create, Ping, Refresh, Refusal, Retrieve, Steer, parse_frame
+from andon.protocol import Cancel, Create, Ping, Refresh, Refusal, Retrieve, Steer, parse_cancel, parse_frame
 from andon.replies import StopOutcome, StopReceipt
 
 RID = new_response_id(session_tag(ANONYMOUS, SessionName("s")))
@@ -109,6 +109,36 @@ def test_only_a_refused_create_of_a_good_lane_names_the_lane() -> None:
     assert refusal(type="response.create", stream_id="a", event_id="e").stream_id == "a"
     assert refusal(type="response.create", stream_id="a b").stream_id is None
     assert refusal(type="response.cancel", stream_id="a", response_id=RID).stream_id is None
+
+
+@given(
+    st.fixed_dictionaries(
+        {"type": st.just("response.cancel") | types},
+        optional={
+            "response_id": st.just(RID) | st.just(RID + "\n") | json_values,
+            "event_id": st.text(max_size=600) | json_values,
+            "reason": st.text(max_size=5),
+            "stream_id": st.just("a"),
+            "other": json_values,
+        },
+    )
+)
+@example({"type": "response.cancel", "response_id": RID})
+@example({"type": "response.cancel", "response_id": RID, "event_id": "e" * 513})
+def test_the_short_way_for_a_stop_reads_what_the_long_one_does(frame: dict[str, Any]) -> None:
+    """Or nothing at all: then the long one says what it is."""
+    text = json.dumps(frame).encode()
+    assert parse_cancel(text) in (None, parse_frame(text))
+
+
+def test_the_short_way_is_taken_for_the_stop_of_one_response() -> None:
+    """In whatever order, and with its event id."""
+    assert parse_cancel(b'{"type":"response.cancel","response_id":"%b"}' % RID.encode()) == Cancel(
+        RID, None, None, None
+    )
+    said = json.dumps({"event_id": "e", "response_id": RID, "type": "response.cancel"}).encode()
+    assert parse_cancel(said) == Cancel(RID, None, None, "e")
+    assert parse_cancel(b'{"type":"ping"}') is None
 
 
 def test_a_cancel_addresses_a_response_a_lane_or_the_session() -> None:

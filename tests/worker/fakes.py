@@ -122,10 +122,17 @@ class FakeStore(Store):
         return [rid in self.present_ids for rid in ids]
 
     async def stop(
-        self, rid: ResponseId, principal: object, *, by: str, reason: str | None, waits: bool = True
+        self,
+        rid: ResponseId,
+        principal: object,
+        *,
+        by: str,
+        reason: str | None,
+        waits: bool = True,
+        begun: "asyncio.Future[Any] | None" = None,
     ) -> StopReceipt:
         """Keep the stop."""
-        del waits
+        del waits, begun
         assert principal is None
         self._answer()
         self.stopped.append((rid, by, reason))

@@ -70,8 +70,9 @@ class FakeStream:
             if not take(pieces):
                 return
 
-    def cut(self) -> None:
+    def cut(self) -> bool:
         """Change nothing: what a cut does not do, the cancel and the close do."""
+        return False
 
     async def close(self) -> None:
         """End the iteration from outside."""

@@ -29,6 +29,9 @@ class QuietWire:
         """Take note."""
         self.is_finished = reusable
 
+    def shut(self) -> None:
+        """Do nothing."""
+
     def close(self) -> None:
         """Take note."""
         self.is_closed = True
