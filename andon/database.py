@@ -143,12 +143,12 @@ class Database:
 
     def hold(self) -> None:
         """Let what is called from now on wait for `go`, which is to follow within the turn."""
-        if self._cluster is None:
+        if isinstance(self._link, Link):
             self._link.hold()
 
     def go(self) -> None:
         """Send what was called now, not at the end of this turn of the loop: somebody waits for just that."""
-        if self._cluster is None:
+        if isinstance(self._link, Link):
             self._link.go()
 
     async def everywhere(self, *args: Argument) -> list[Any]:
