@@ -21,9 +21,9 @@ class Size:
     loads: tuple[tuple[int, float], ...] = ((200, 50.0), (1000, 20.0))
     # Requests a round, of each contender.
     first_tokens: int = 30
-    # The load of the cost of a token, one above what anybody can take, and how long it is looked at.
+    # The load of the cost of a token, one that keeps both cores busy whoever takes it, and how long it is looked at.
     paced: tuple[int, float] = (200, 50.0)
-    saturating: tuple[int, float] = (200, 200.0)
+    saturating: tuple[int, float] = (200, 300.0)
     window_s: float = 3.0
     # Sockets opened on Andon, and on peers.
     sockets: int = 2000

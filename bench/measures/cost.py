@@ -1,7 +1,7 @@
 """Measures 4 and 8, and the second half of 3: what a token costs through the whole path, where, and how late it is.
 
 Two loads. `paced`: one that Andon can take; against the two ends alone, in C and in Python, which relay the same tokens
-with nothing between. `saturating`: more than anybody can take, where each does as much as it can; against the peers.
+with nothing between. `saturating`: both cores are busy, and each does as much as it can; against the peers.
 After a saturating load a contender is ended, and started anew for the next: some would work off what has piled up for
 minutes.
 """
