@@ -29,7 +29,7 @@ class Size:
     sockets: int = 2000
     sockets_of_peers: int = 500
     fan_out: tuple[int, ...] = (1, 10, 100)
-    fan_out_window_s: float = 2.0
+    fan_out_window_s: float = 1.5
     # Streams in a storm of stops, and tokens a second of each.
     storm: tuple[int, float] = (1000, 1.0)
     # Streams that share `growing_tokens` a second.

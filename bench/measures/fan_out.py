@@ -19,7 +19,7 @@ from bench.stage import Cast, Stage
 _RATE: Final = 50.0
 _FOR_EVER: Final = 1_000_000
 _IDLE_S: Final = 30.0
-_LOST_S: Final = 5.0  # a stop that has closed nothing by then was lost
+_LOST_S: Final = 2.0  # a stop that has closed nothing by then was lost
 
 
 class FanOutRound(msgspec.Struct):
