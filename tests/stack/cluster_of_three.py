@@ -57,7 +57,7 @@ class ClusterOfThree(Servers):
                 _do(self.nodes[0], "MEET", _HOST, node.port, int(self._bus(node)))
             until(lambda: all(_knows(node, self._count) for node in self.nodes), "the nodes know each other")
             for number, replica in enumerate(self.nodes[_MASTERS:]):
-                _do(replica, "REPLICATE", _do(self.nodes[number % _MASTERS], "MYID"))
+                _replicate(replica, _do(self.nodes[number % _MASTERS], "MYID"))
             self.wait_whole()
         except BaseException:
             self.stop()
@@ -132,6 +132,11 @@ def _do(node: EmbeddedValkey, *command: str | int | None) -> Any:
     with client_of(node) as client:
         client.response_callbacks.clear()  # replies as they come
         return client.execute_command("CLUSTER", *command)
+
+
+def _replicate(replica: EmbeddedValkey, master_id: str) -> None:
+    """Make a node a replica. Until its handshake with the master is over it knows that by another id."""
+    until(lambda: bool(_do(replica, "REPLICATE", master_id)), "a node becomes a replica of its master")
 
 
 def _knows(node: EmbeddedValkey, count: int) -> bool:
