@@ -118,8 +118,20 @@ class ScriptsFollowTheMachine(RuleBasedStateMachine):
 
     @rule(at=index, who=st.integers(0, 2), late=st.booleans())
     def claim(self, at: int, who: int, *, late: bool) -> None:
-        if (rid := self._pick(at)) is None:
-            return
+        if (rid := self._pick(at)) is not None:
+            self._claim(rid, who, late=late)
+
+    @rule(who=st.integers(0, 2))
+    def claim_before_the_turn_is_given(self, who: int) -> None:
+        """Whoever stopped a lane's holder died before it promoted the next, whose entry a worker has read."""
+        while len(self.lanes.get("s/c", [])) < 2:
+            self.submit("s/c", 0)
+        holder, rid = self.lanes["s/c"][:2]
+        if self.jobs[holder].state is State.QUEUED:
+            self._stop(holder, dies=True)
+            self._claim(rid, who)
+
+    def _claim(self, rid: ResponseId, who: int, *, late: bool = False) -> None:
         store = self.late if late else self.store
         answer = self.thread.run(store.claim(rid, self.workers[who]))
         job, tag = machine.claim(
@@ -151,8 +163,10 @@ class ScriptsFollowTheMachine(RuleBasedStateMachine):
 
     @rule(at=index, dies=st.booleans())
     def stop(self, at: int, *, dies: bool) -> None:
-        if (rid := self._pick(at)) is None:
-            return
+        if (rid := self._pick(at)) is not None:
+            self._stop(rid, dies=dies)
+
+    def _stop(self, rid: ResponseId, *, dies: bool) -> None:
         store = self.dying if dies else self.store
         receipt = self.thread.run(store.stop(rid, None, by="test", reason=None))
         job, tag = machine.stop(self.jobs[rid])
