@@ -199,10 +199,10 @@ class Store(Reads):
             reply = await begun
         elif waits and self._replication is not None and self._replication.serves(keys.job(rid)):
             args = self._stop_args(rid, principal, by, reason)
-            reply, replicated = await self._replication.eval(script("stop"), self._ending_keys(rid), args)
+            reply, replicated = await self._replication.eval(script("stop"), keys.of_ending(rid), args)
         else:
             args = self._stop_args(rid, principal, by, reason)
-            reply = await self.database.eval(script("stop"), self._ending_keys(rid), args)
+            reply = await self.database.eval(script("stop"), keys.of_ending(rid), args)
         outcome = tag_as(StopOutcome, reply)
         if outcome is StopOutcome.UNKNOWN:
             return StopReceipt(rid, outcome)
@@ -234,7 +234,7 @@ class Store(Reads):
     ) -> "asyncio.Future[Any]":
         """Send a stop that waits for no replica; `stop` is given the future, and tells the rest."""
         args = self._stop_args(rid, principal, by, reason)
-        return self.database.eval(script("stop"), self._ending_keys(rid), args)
+        return self.database.eval(script("stop"), keys.of_ending(rid), args)
 
     def _stop_args(self, rid: ResponseId, principal: Principal | None, by: str, reason: str | None) -> list[Argument]:
         tenant, subject = reach_of(principal) if principal else ("", "")
@@ -275,7 +275,7 @@ class Store(Reads):
         """End a job that no worker took in time, or before its deadline; leave any other alone."""
         reply = await self.database.eval(
             script("expire"),
-            self._ending_keys(rid),
+            keys.of_ending(rid),
             [
                 rid,
                 self._log_ttl_ms,
@@ -348,7 +348,7 @@ class Store(Reads):
         await self.database.first(hints)
         reply = self.database.eval(
             script("claim"),
-            self._ending_keys(rid),
+            keys.of_ending(rid),
             [
                 rid,
                 worker_id,
@@ -432,7 +432,7 @@ class Store(Reads):
             encode(output),
             *frames,
         ]
-        reply = await self.database.eval(script("settle"), self._ending_keys(job.response_id), args)
+        reply = await self.database.eval(script("settle"), keys.of_ending(job.response_id), args)
         outcome = outcome_of(reply)
         if outcome.tag is Written.SETTLED:
             self.telemetry.ended(status)
@@ -451,7 +451,7 @@ class Store(Reads):
         await self.database.first(hints)
         reply = self.database.eval(
             script("requeue"),
-            self._ending_keys(rid),
+            keys.of_ending(rid),
             [
                 rid,
                 job.worker_id,
@@ -494,9 +494,6 @@ class Store(Reads):
         await self.database.call("SREM", keys.worker_jobs(worker_id), rid)
 
     # ── shared ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _ending_keys(self, rid: ResponseId) -> list[str]:
-        return keys.of_ending(rid)
 
     def _index(self, tag: SessionTag) -> list[Any]:
         return [

@@ -230,11 +230,14 @@ class Scribe:
             return
         if frames := self._book.depart():
             now = self._loop.time()
-            self._is_renewing = now - self._renewed_at > self._renew_every_s
+            self._is_renewing = self._is_renewal_due(now)
             self._appender.send(self._book.next, frames, now, renew=self._is_renewing)
             if self._book.next <= FIRST_OUTPUT_NUMBER:
                 # Whoever asked has waited for this; what follows goes out in batches.
                 self._store.database.go()
+
+    def _is_renewal_due(self, now: float) -> bool:
+        return now - self._renewed_at > self._renew_every_s
 
     def _answered(self, reply: Any) -> None:
         """Take in the reply to an append, or why there is none, and append what has gathered meanwhile."""
@@ -351,7 +354,7 @@ class Scribe:
         self._wake_up()
 
     async def _append(self, frames: list[bytes], *, past_verdict: bool = False) -> None:
-        first, renew = self._book.next, self._loop.time() - self._renewed_at > self._renew_every_s
+        first, renew = self._book.next, self._is_renewal_due(self._loop.time())
         outcome = await self._repeat(
             lambda: self._store.append(self.job, first, frames, renew=renew), past_verdict=past_verdict
         )

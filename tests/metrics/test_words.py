@@ -178,18 +178,8 @@ _ASKER = Asker(ANONYMOUS, Role.OWNER, Door.SOCKET)
 class AwayStore(FakeStore):
     """A store whose server is away for every stop."""
 
-    async def stop(
-        self,
-        rid: ResponseId,
-        principal: object,
-        *,
-        by: str,
-        reason: str | None,
-        waits: bool = True,
-        begun: "asyncio.Future[Any] | None" = None,
-    ) -> StopReceipt:
+    async def stop(self, *_: object, **__: object) -> StopReceipt:
         """Fail."""
-        del rid, principal, by, reason, waits, begun
         raise store_away()
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from andon.pieces import Cause, Delta, Finish, Piece
 from tests.worker.upstream.connections import assert_gone, assert_nothing_in_use, until_settled
-from tests.worker.upstream.model_server import Exchange, ModelServer
+from tests.worker.upstream.model_server import Exchange, ModelServer, Script
 from worker.upstream.client import UpstreamClient
 from worker.upstream.errors import UnsupportedParameterError, UpstreamError
 from worker.upstream.source import OpenAISource, PieceStream, Source
@@ -34,6 +34,18 @@ async def begin(exchange: Exchange) -> None:
 async def stall(exchange: Exchange) -> None:
     await begin(exchange)
     await exchange.wait_client_gone()
+
+
+def ending_after(data: bytes | None) -> Script:
+    """Say 200, this one event if it is one, and no more."""
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.start()
+        if data is not None:
+            await exchange.event(data)
+        await exchange.end()
+
+    return script
 
 
 async def complete(exchange: Exchange) -> None:
@@ -134,14 +146,7 @@ async def test_a_failure_before_the_first_event_can_be_tried_again(
     server: ModelServer, client: UpstreamClient, data: bytes | None, cause: Cause, retryable: bool
 ) -> None:
     """`open` raises it, though the status was 200."""
-
-    async def fail(exchange: Exchange) -> None:
-        await exchange.start()
-        if data is not None:
-            await exchange.event(data)
-        await exchange.end()
-
-    server.script = fail
+    server.script = ending_after(data)
     with pytest.raises(UpstreamError) as caught:
         async with responses_of(client).open(BODY):
             pass

@@ -11,7 +11,7 @@ from andon.tracing import Attribute, Attributes, TraceContext, being_active
 from tests.worker.upstream.conftest import Way
 from tests.worker.upstream.connections import assert_gone, assert_nothing_in_use, until_settled
 from tests.worker.upstream.model_server import Exchange, ModelServer
-from tests.worker.upstream.test_source import BODY, begin, cause_of, complete, responses_of, stall
+from tests.worker.upstream.test_source import BODY, begin, cause_of, complete, ending_after, responses_of, stall
 from worker.upstream.client import UpstreamClient
 from worker.upstream.errors import UpstreamError
 
@@ -88,14 +88,7 @@ async def test_a_failure_at_once_is_raised_and_not_taken(
     server: ModelServer, client: UpstreamClient, data: bytes | None, cause: Cause, retryable: bool
 ) -> None:
     """So the request can be tried again."""
-
-    async def fail(exchange: Exchange) -> None:
-        await exchange.start()
-        if data is not None:
-            await exchange.event(data)
-        await exchange.end()
-
-    server.script = fail
+    server.script = ending_after(data)
     taken = Taken()
     with pytest.raises(UpstreamError) as caught:
         async with responses_of(client).open(BODY, taken):
