@@ -2,7 +2,8 @@
 
 Owns the lease key, the worker's entry in the index of workers, and the worker's job set as others read it. Expiry is
 judged by Redis' clock; the worker judges itself by its own monotonic clock (`worker.switch`). Guarantees: after
-`bury` said dead, no renewal of that id ever succeeds.
+`bury` said dead, no renewal of that id ever succeeds; and whatever Redis loses, it says so of nobody who renews within
+a lease.
 """
 
 import asyncio
@@ -98,9 +99,12 @@ class Leases:
                 raise
 
     async def bury(self, worker_id: WorkerId, *, by_itself: bool = False) -> bool:
-        """Declare a worker dead if its lease has run out (or it asks itself); tell whether it is."""
+        """Declare a worker dead if its lease has run out (or it asks itself); tell whether it is.
+
+        One whose lease is missing is not dead, for Redis may have come back empty: it has a lease's time to renew it.
+        """
         reply = await self._database.eval(
-            script("bury"), [keys.lease(worker_id)], [KEYS_TTL_MS, "1" if by_itself else "0"]
+            script("bury"), [keys.lease(worker_id)], [KEYS_TTL_MS, "1" if by_itself else "0", self._lease_ms]
         )
         return bool(reply[0] == b"dead")
 

@@ -1,12 +1,16 @@
 """Beat: renews the lease and looks at silent jobs.
 
-Owns the rhythm: four renewals a lease. A beat is one lease script on the worker's slot plus one pipelined read of the
-marks of those jobs that were silent since the last one; a job that appends hears of its mark by the append's reply,
-so the cost of a beat does not grow with the number of busy jobs. After that comes one command that tells consoles what
-the runs have produced.
+Owns the rhythm: four renewals a lease, and one at once when it was asked for. A beat is one lease script on the
+worker's slot plus one pipelined read of the marks of those jobs that were silent since the last one; a job that appends
+hears of its mark by the append's reply, so the cost of a beat does not grow with the number of busy jobs. After that
+comes one command that tells consoles what the runs have produced.
+
+Guarantees: however often a renewal is asked for, one is under way at a time; while `stands`, one that was sent after
+the last such ask has succeeded.
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 import time
@@ -26,6 +30,8 @@ from worker.switch import Switch
 _log = structlog.get_logger(__name__)
 
 RENEWALS_A_LEASE: Final = 4
+# A renewal that was asked for and failed is tried again so soon: until it succeeds nothing is claimed.
+_AGAIN_S: Final = 0.25
 
 
 class Beat:
@@ -59,9 +65,19 @@ class Beat:
         self._is_draining = is_draining
         self._left_behind = left_behind
         self._telemetry = telemetry
+        # Set when a renewal is asked for, until one is sent.
+        self._asked = asyncio.Event()
+        # Whether the lease was renewed since that was last asked for.
+        self.stands = False
+
+    def renew_soon(self) -> None:
+        """Ask for a renewal at once: the Redis that is there now may have lost the lease. Does not wait."""
+        self.stands = False
+        self._asked.set()
 
     async def renew(self) -> bool:
         """Renew once; False if this id is dead for good. Raises StoreUnavailable."""
+        self._asked.clear()
         sent_at = time.monotonic()
         try:
             alive = await self._leases.renew(self._worker_id, self._about())
@@ -71,12 +87,14 @@ class Beat:
         self._telemetry.lease(Renewal.RENEWED if alive else Renewal.REFUSED)
         if alive:
             self._switch.renewed(sent_at)
+            # Asked for meanwhile: this one may have reached the Redis that was there before.
+            self.stands = not self._asked.is_set()
         return alive
 
     async def run(self) -> None:
         """Beat until this id is found to be dead. Redis away is not dead: the switch judges that."""
         while True:
-            await asyncio.sleep(self._every_s)
+            await self._until_due()
             try:
                 if not await self.renew():
                     return
@@ -86,6 +104,11 @@ class Beat:
             silent = [scribe for scribe in self._roster if now - scribe.heard_at > self._every_s]
             self._roster.look_at(silent)
             self._tell_progress(now)
+
+    async def _until_due(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._every_s if self.stands else min(_AGAIN_S, self._every_s)):
+                await self._asked.wait()
 
     def _tell_progress(self, now: float) -> None:
         """Say what the runs have produced; nothing where nothing runs. A hint: no beat waits for it."""

@@ -1,8 +1,9 @@
 """Life: one worker id, from its first renewal to its end.
 
 Owns the nest of what lives and dies with a worker id: the stop channel, the lease, the switch, the claims and the
-runs. Guarantees: nothing is claimed before the lease stands and the stop channel is confirmed; when the switch fires
-or a tombstone is found, every upstream is closed and the id is never used again; a drain ends every run in time.
+runs. Guarantees: nothing is claimed before the stop channel is confirmed and the lease was renewed since then, at the
+start and after each loss of the channel; when the switch fires or a tombstone is found, every upstream is closed and
+the id is never used again; a drain ends every run in time.
 """
 
 import asyncio
@@ -88,7 +89,7 @@ class Life:
                 timeout_s=self._settings.command_timeout_s,
                 ping_every_s=self._settings.lease_s / RENEWALS_A_LEASE,
                 on_message=lambda _, message: self._hear(roster, message),
-                on_confirmed=lambda _: roster.look_at(list(roster), StopPath.SUBSCRIBE),
+                on_confirmed=lambda _: self._hear_again(roster, beat),
             )
             beat = Beat(
                 self.worker_id,
@@ -109,7 +110,7 @@ class Life:
                 store=self._store,
                 roster=roster,
                 concurrency=self._settings.worker_concurrency,
-                hears=lambda: not control.deaf and not self._lost.is_set(),
+                hears=lambda: not control.deaf and beat.stands and not self._lost.is_set(),
                 start=lambda claimed: self._start(roster, claimed, lookout),
                 spawn=group.create_task,
             )
@@ -162,6 +163,12 @@ class Life:
             _log.warning("control.foreign_message", error=str(error))
             return
         roster.hint(hint)
+
+    @staticmethod
+    def _hear_again(roster: Roster, beat: Beat) -> None:
+        """Make good what the channel's silence may have cost: stops, and the lease, where Redis came back empty."""
+        roster.look_at(list(roster), StopPath.SUBSCRIBE)
+        beat.renew_soon()
 
     async def _live(self, beat: Beat, claimer: Claimer, roster: Roster) -> None:
         """Claim and run until lost or told to end; then end every run."""

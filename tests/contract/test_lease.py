@@ -45,12 +45,32 @@ async def test_a_worker_may_bury_itself_while_its_lease_stands(database: Databas
     assert not await leases.renew(WORKER, ABOUT)
 
 
-async def test_a_worker_whose_lease_redis_lost_is_buried(database: Database) -> None:
-    """No lease is no promise: its jobs are rescued, and it learns so at its next renewal."""
+async def test_a_worker_whose_lease_redis_lost_is_not_dead(database: Database) -> None:
+    """It has a lease's time, from when that was found, to renew it: a Redis that came back empty kills nobody."""
     leases = Leases(database, lease_s=30)
-    assert await leases.bury(WORKER)
+    await leases.renew(WORKER, ABOUT)
+    await database.call("DEL", keys.lease(WORKER))
+    assert not await leases.bury(WORKER)
+    assert not await leases.bury(WORKER)
+    assert await leases.standings() == []  # nobody has said that it lives
+    assert await leases.renew(WORKER, ABOUT)
+    assert not await leases.bury(WORKER)
+
+
+async def test_a_worker_whose_lease_redis_lost_and_that_does_not_renew_it_is_buried(database: Database) -> None:
+    """Its jobs are rescued, and it learns so at its next renewal."""
+    leases = Leases(database, lease_s=0.05)
+    assert not await leases.bury(WORKER)
+    await wait_until(lambda: leases.bury(WORKER))
     assert not await leases.renew(WORKER, ABOUT)
     assert await leases.about(WORKER) is None
+
+
+async def test_a_worker_whose_lease_redis_lost_may_bury_itself(database: Database) -> None:
+    """A clean end needs no lease's wait, here either."""
+    leases = Leases(database, lease_s=30)
+    assert await leases.bury(WORKER, by_itself=True)
+    assert not await leases.renew(WORKER, ABOUT)
 
 
 async def test_a_removed_worker_leaves_its_tombstone_only(database: Database) -> None:

@@ -227,7 +227,7 @@ class ScriptsFollowTheMachine(RuleBasedStateMachine):
     def crash(self, who: int) -> None:
         """A worker dies without a word; somebody buries it and rescues its jobs; its old rights stay about."""
         dead, self.workers[who] = self.workers[who], new_worker_id()
-        assert self.thread.run(self.leases.bury(dead))
+        assert self.thread.run(self.leases.bury(dead, by_itself=True))  # as if its lease had run out
         self.thread.run(self.rescuer.rescue_worker(dead))
         for rid, job in list(self.jobs.items()):
             if job.state is State.RUNNING and job.owner == dead:
