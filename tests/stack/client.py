@@ -170,6 +170,7 @@ class Doors:
             proxy=None,
             max_size=_MAX_FRAME_BYTES,
             max_queue=None,
+            open_timeout=EVENT_S,
             close_timeout=2.0,
         ) as socket:
             client = Client(socket)
