@@ -170,14 +170,25 @@ class Commands:
 
     # ── cancel ───────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def leave(self, cancel: Cancel, begun: Begun | None) -> None:
+        """Have a cancel carried out whose client left before its turn. To be called while its lanes are still known."""
+        if begun is not None:
+            self._stops.take_up(begun)
+        elif _is_of_session(cancel):
+            self._leave_session(cancel)
+        else:
+            self._stops.leave_soon(self._named(cancel), self._asking(cancel), reason=cancel.reason)
+
+    def _leave_session(self, cancel: Cancel) -> None:
+        asking = self._asking(cancel)
+        self._stops.leave_session_soon(self._tag, asking, reason=cancel.reason, session=self._session)
+
     async def _cancel(self, cancel: Cancel) -> None:
         targets = await self._targets(cancel)
-        is_session = cancel.response_id is None and cancel.stream_id is None
+        session = self._session if _is_of_session(cancel) else None
         with contextlib.ExitStack() as stack:
             watching = stack.enter_context(self._stops.watch(targets))
-            receipts = await self._stops.stop(
-                targets, self._asking(cancel), reason=cancel.reason, session=self._session if is_session else None
-            )
+            receipts = await self._stops.stop(targets, self._asking(cancel), reason=cancel.reason, session=session)
             self._tell(cancel, receipts, watching, stack)
 
     async def _finish(self, cancel: Cancel, begun: Begun) -> None:
@@ -219,12 +230,27 @@ class Commands:
             self._on_cancel(True)
 
     async def _targets(self, cancel: Cancel) -> list[ResponseId]:
+        if _is_of_session(cancel):
+            try:
+                return await self._store.live(self._tag)
+            except asyncio.CancelledError:
+                self._leave_session(cancel)
+                raise
+        lane = cancel.stream_id
+        if cancel.response_id is None and lane is not None and not self._attachments.knows_lane(lane):
+            message = f"No lane {lane!r} on this socket: a lane belongs to the socket that created in it."
+            raise NotFoundError("response_not_found", message, param="stream_id")
+        return self._named(cancel)
+
+    def _named(self, cancel: Cancel) -> list[ResponseId]:
+        """Return the responses that a cancel names, by their id or their lane."""
         if cancel.response_id is not None:
             return [cancel.response_id]
-        if cancel.stream_id is None:
-            return await self._store.live(self._tag)
-        if not self._attachments.knows_lane(cancel.stream_id):
-            message = f"No lane {cancel.stream_id!r} on this socket: a lane belongs to the socket that created in it."
-            raise NotFoundError("response_not_found", message, param="stream_id")
+        assert cancel.stream_id is not None
         # Those that wait first: else the stop of the first would give the next its turn.
         return self._attachments.in_lane(cancel.stream_id)[::-1]
+
+
+def _is_of_session(cancel: Cancel) -> bool:
+    """Tell whether a cancel is of all that is live in its session."""
+    return cancel.response_id is None and cancel.stream_id is None

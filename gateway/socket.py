@@ -5,7 +5,8 @@ some, and the decision to close. Does not own what goes out when (`gateway.sende
 (`gateway.open_socket`), which always reads: a paused reader would hide the client's pongs, and a healthy client be cut.
 
 Guarantees: every frame gets its answer; a cancel's answers come before the close; after a stop the terminal event
-comes first, then close 1000 `stopped`, unless something else is live here or the client asked to keep the socket.
+comes first, then close 1000 `stopped`, unless something else is live here or the client asked to keep the socket. A
+cancel whose client leaves before it is answered stops all the same.
 """
 
 import asyncio
@@ -201,14 +202,14 @@ class ClientSocket:
         )
 
     def on_gone(self) -> None:
-        """Let everything go: the socket is over, on whichever side it ended."""
-        if self._attachments is not None:
-            self._attachments.close()
+        """Let everything go but its stops: the socket is over, on whichever side it ended."""
         # A dispatcher that has not come to its first step never will.
         waiting, self._waiting = self._waiting, None
-        for _, begun in waiting or ():
-            if begun is not None:
-                begun.watching.__exit__(None, None, None)
+        for command, begun in waiting or ():
+            if isinstance(command, Cancel) and (begun is not None or not self._has_lapsed):
+                (self._commands or self._make_commands()).leave(command, begun)
+        if self._attachments is not None:
+            self._attachments.close()
         self._spawn.end(self._over)
 
     def _over(self) -> None:

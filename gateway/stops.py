@@ -3,7 +3,8 @@
 Owns the call of the stop script, the repeated assertion until the stop is seen settled, and the bounded wait of
 whoever asked. Guarantees: a stop that was answered as recorded is asserted again, by this gateway, until the job has
 ended; a failover that loses the mark but not this gateway does not lose the stop. Where no replica had the mark, the
-failover may lose the ending as well, and the job would run again: then it is asserted for `_HELD_S` longer.
+failover may lose the ending as well, and the job would run again: then it is asserted for `_HELD_S` longer. A stop
+whose asker left before it was answered is carried out all the same.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from andon.audit import Asker, Outcome, Role
 from andon.errors import StoreUnavailable
 from andon.frames import Batch
 from andon.ids import ResponseId, SessionTag, tag_of
+from andon.lifetime import Spawned
 from andon.replies import StopOutcome, StopReceipt
 from andon.stop_trace import trace_stop
 from andon.store import Store
@@ -124,6 +126,8 @@ class Stops:
         self._on_settled = on_settled
         # Recorded and not yet seen settled, oldest first.
         self._asserted: dict[ResponseId, _Asserted] = {}
+        # Stops whose asker has left.
+        self._unattended = Spawned(_unattended_crashed)
 
     def begin(self, response_id: ResponseId, asker: Asker, *, reason: str | None) -> Begun | None:
         """Send the stop of one response within this call, and listen for its ending; `finish` is to be awaited.
@@ -145,9 +149,23 @@ class Stops:
 
     async def finish(self, begun: Begun) -> StopReceipt:
         """Return what a stop that was begun has found. As `stop` for one."""
-        receipt = await self._record(begun.response_id, begun.ask, begun.reply)
+        try:
+            receipt = await self._record(begun.response_id, begun.ask, begun.reply)
+        except asyncio.CancelledError:
+            self._take_up(begun.ask, [begun.response_id])
+            raise
         self._note(begun.ask, [receipt], began_at=begun.at)
         return receipt
+
+    def take_up(self, begun: Begun) -> None:
+        """Carry a stop on that was begun and is not finished: its asker has left."""
+        begun.watching.__exit__(None, None, None)
+        self._take_up(begun.ask, [begun.response_id])
+
+    def _take_up(self, ask: Ask, response_ids: Iterable[ResponseId]) -> None:
+        """Assert stops, some of which may be recorded and none is answered, until their endings are seen."""
+        for response_id in response_ids:
+            self._assert(response_id, _Asserted(ask, is_open=True))
 
     async def stop(
         self,
@@ -161,20 +179,28 @@ class Stops:
         """Record stops, all at once. Raises StoreUnavailable if one could not be recorded; a repeat is safe.
 
         `session`: where it was asked for a whole session. `ask`: these stops are part of one that the audit knows.
-        Cancelling the wait is safe: a stop that was sent may take effect.
+        Cancelling the wait takes nothing back: the stops are asserted until they have taken effect.
         """
         if ask is None:
-            ask = self._trail.ask(asker, response_ids, reason=reason, session=session)
-            if not response_ids:
-                self._trail.conclude(ask, Outcome.NOTHING_LIVE)
+            ask = self._ask(response_ids, asker, reason=reason, session=session)
         began_at = time.time()
-        if len(response_ids) == 1:
-            # The one that most stops are of: two turns of the loop less until it is sent, and none of its own task.
-            receipts = [await self._record(response_ids[0], ask)]
-        else:
-            receipts = await asyncio.gather(*(self._record(rid, ask) for rid in response_ids))
+        try:
+            if len(response_ids) == 1:
+                # The one that most stops are of: two turns of the loop less until it is sent, and none of its own task.
+                receipts = [await self._record(response_ids[0], ask)]
+            else:
+                receipts = await asyncio.gather(*(self._record(rid, ask) for rid in response_ids))
+        except asyncio.CancelledError:
+            self._take_up(ask, response_ids)
+            raise
         self._note(ask, receipts, began_at=began_at)
         return list(receipts)
+
+    def _ask(self, response_ids: Sequence[ResponseId], asker: Asker, *, reason: str | None, session: str | None) -> Ask:
+        ask = self._trail.ask(asker, response_ids, reason=reason, session=session)
+        if not response_ids:
+            self._trail.conclude(ask, Outcome.NOTHING_LIVE)
+        return ask
 
     def _note(self, ask: Ask, receipts: Sequence[StopReceipt], *, began_at: float) -> None:
         """Tell whoever is to know of these stops, and assert again those that were recorded."""
@@ -209,17 +235,36 @@ class Stops:
     async def _send(self, response_id: ResponseId, ask: Ask, *, waits: bool = True) -> StopReceipt:
         return await self._store.stop(response_id, ask.asker.owner, by=ask.asker.by, reason=ask.reason, waits=waits)
 
-    async def leave(self, response_id: ResponseId, asker: Asker, *, reason: str) -> None:
-        """Stop a response whose client left: nobody is there to be told, so what cannot be recorded now is later.
-
-        Cancelling the wait is safe: a stop that was sent may take effect.
-        """
-        ask = self._trail.ask(asker, [response_id], reason=reason)
+    async def leave(
+        self, response_ids: Sequence[ResponseId], asker: Asker, *, reason: str | None, session: str | None = None
+    ) -> None:
+        """Stop responses whose client left: nobody is there to be told, so what cannot be recorded now is later."""
+        ask = self._ask(response_ids, asker, reason=reason, session=session)
         try:
-            await self.stop([response_id], asker, reason=reason, ask=ask)
+            await self.stop(response_ids, asker, reason=reason, ask=ask)
         except StoreUnavailable as error:
-            _log.warning("stop.recorded_later", response=response_id, error=str(error))
-            self._assert(response_id, _Asserted(ask, is_open=True))
+            _log.warning("stop.recorded_later", responses=response_ids, error=str(error))
+            self._take_up(ask, response_ids)
+
+    def leave_soon(self, response_ids: Sequence[ResponseId], asker: Asker, *, reason: str | None) -> None:
+        """Begin to do as `leave` does."""
+        self._unattended(self.leave(response_ids, asker, reason=reason))
+
+    def leave_session_soon(self, tag: SessionTag, asker: Asker, *, reason: str | None, session: str) -> None:
+        """Begin to do as `leave` does, for whatever is live in a session."""
+        self._unattended(self._leave_session(tag, asker, reason, session))
+
+    async def _leave_session(self, tag: SessionTag, asker: Asker, reason: str | None, session: str) -> None:
+        for _ in range(_REPEATS):
+            try:
+                live = await self._store.live(tag)
+            except StoreUnavailable as error:
+                _log.warning("stop.finds_out_later", session=session, error=str(error))
+                await asyncio.sleep(_ASSERT_EVERY_S)
+            else:
+                await self.leave(live, asker, reason=reason, session=session)
+                return
+        _log.error("stop.found_nothing", session=session)
 
     def take_back(self, response_id: ResponseId, asker: Asker) -> None:
         """Stop a response whose submit was never answered, if it turns out that it was accepted. Does not wait."""
@@ -227,7 +272,7 @@ class Stops:
         # It concerns whoever created it, though it is Andon that takes it back.
         tenant = None if asker.principal is None else asker.principal.tenant
         ask = self._trail.ask(andon, [response_id], reason=CREATE_UNANSWERED, tenant=tenant)
-        self._assert(response_id, _Asserted(ask, is_open=True))
+        self._take_up(ask, [response_id])
 
     def saw_settled(self, response_ids: Iterable[ResponseId]) -> None:
         """Take note that these need no further assertion."""
@@ -288,15 +333,21 @@ class Stops:
 
     async def assert_again(self) -> None:
         """Assert recorded stops again, for ever, until each is seen settled."""
-        while True:
-            await asyncio.sleep(_ASSERT_EVERY_S)
-            for response_id, asserted in list(self._asserted.items()):
-                self._store.telemetry.stop_asserted_again()
-                try:
-                    await self._assert_once(response_id, asserted)
-                except StoreUnavailable as error:
-                    _log.warning("stop.assert_failed", error=str(error), pending=len(self._asserted))
-                    break
+        try:
+            while True:
+                await asyncio.sleep(_ASSERT_EVERY_S)
+                await self._assert_all()
+        finally:
+            await self._unattended.close()
+
+    async def _assert_all(self) -> None:
+        for response_id, asserted in list(self._asserted.items()):
+            self._store.telemetry.stop_asserted_again()
+            try:
+                await self._assert_once(response_id, asserted)
+            except StoreUnavailable as error:
+                _log.warning("stop.assert_failed", error=str(error), pending=len(self._asserted))
+                break
 
     async def _assert_once(self, response_id: ResponseId, asserted: _Asserted) -> None:
         if asserted.until is not None and asyncio.get_running_loop().time() > asserted.until:
@@ -316,3 +367,7 @@ class Stops:
             asserted.until = None  # it runs; if it had ended, a failover has lost that
         else:
             self._saw_settled(response_id)
+
+
+def _unattended_crashed(_: asyncio.Task[None], error: BaseException) -> None:
+    _log.error("stop.unattended_crashed", exc_info=error)

@@ -89,7 +89,7 @@ class Answering:
     def _on_left(self, asked: CreateRequest, accepted: Accepted, leaver: Asker) -> Callable[[], Awaitable[None]]:
         if asked.on_disconnect is OnDisconnect.DETACH:
             return _nothing
-        return partial(self._stops.leave, accepted.response_id, leaver, reason=DISCONNECTED)
+        return partial(self._stops.leave, [accepted.response_id], leaver, reason=DISCONNECTED)
 
     def _stream(
         self,
