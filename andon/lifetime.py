@@ -59,9 +59,11 @@ class Spawned:
         task.add_done_callback(self._over)
         return task
 
-    async def close(self) -> None:
-        """Cancel all that run and wait for their ends."""
+    async def close(self, *, patience_s: float = 0) -> None:
+        """Cancel all that run, after so many seconds for them to end by themselves, and wait for their ends."""
         tasks = tuple(self._tasks or ())
+        if tasks and patience_s:
+            await asyncio.wait(tasks, timeout=patience_s)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

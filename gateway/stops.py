@@ -36,6 +36,8 @@ _HELD_S: Final = 10.0
 # Policy when full: the oldest is no longer asserted; its mark is durable, and the sweep and the worker's beat see it.
 _MOST_ASSERTED: Final = 50_000
 _REPEATS: Final = 3
+# For stops whose asker has left, at the end of the process.
+_LAST_WORDS_S: Final = 1.0
 # Why a create is taken back that nobody can ask for again.
 CREATE_UNANSWERED: Final = "create_unanswered"
 
@@ -332,13 +334,13 @@ class Stops:
         return msgspec.structs.replace(progress, replicated=receipt.replicated)
 
     async def assert_again(self) -> None:
-        """Assert recorded stops again, for ever, until each is seen settled."""
+        """Assert recorded stops again, for ever, until each is seen settled. At its end, stops are sent that are not."""
         try:
             while True:
                 await asyncio.sleep(_ASSERT_EVERY_S)
                 await self._assert_all()
         finally:
-            await self._unattended.close()
+            await self._unattended.close(patience_s=_LAST_WORDS_S)
 
     async def _assert_all(self) -> None:
         for response_id, asserted in list(self._asserted.items()):

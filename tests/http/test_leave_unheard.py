@@ -132,3 +132,17 @@ async def test_a_session_whose_stop_nobody_waits_for_is_stopped_when_redis_is_ba
     stops.leave_session_soon(_TAG, _LEFT, reason="put away", session="s")
     async with asserting(stops):
         assert await store.recorded.get() == (_ID, "anonymous", "put away")
+
+
+async def test_a_stop_whose_asker_has_left_is_sent_before_the_gateway_ends() -> None:
+    """A replica that is replaced closes its sockets and ends: what they had asked for last is not dropped."""
+    store, trail = _StoreAway(), _Trail()
+    stops = stops_of(store, trail)
+    store.may_answer.clear()
+    ending = asyncio.create_task(stops.assert_again())
+    stops.leave_soon([_ID], _LEFT, reason="put away")
+    await store.sent.wait()
+    ending.cancel()
+    asyncio.get_running_loop().call_later(0.05, store.may_answer.set)
+    await asyncio.gather(ending, return_exceptions=True)
+    assert store.recorded.get_nowait() == (_ID, "anonymous", "put away")
