@@ -334,7 +334,7 @@ class Stops:
         return msgspec.structs.replace(progress, replicated=receipt.replicated)
 
     async def assert_again(self) -> None:
-        """Assert recorded stops again, for ever, until each is seen settled. At its end, stops are sent that are not."""
+        """Assert recorded stops again, for ever, until each is seen settled. At the end it sends what is left."""
         try:
             while True:
                 await asyncio.sleep(_ASSERT_EVERY_S)
