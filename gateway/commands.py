@@ -28,8 +28,9 @@ from gateway.bounds import check_bounds
 from gateway.counted import counted
 from gateway.create_trace import creating, tell_submitted
 from gateway.creation import submission, turns_before
-from gateway.stops import Begun, Stops, Watching
+from gateway.stops import Begun, Stops
 from gateway.submitter import Submitter
+from gateway.watching import Watching
 
 
 class Commands:

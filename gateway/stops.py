@@ -1,106 +1,38 @@
 """Stops: this gateway's part in a stop.
 
-Owns the call of the stop script, the repeated assertion until the stop is seen settled, and the bounded wait of
-whoever asked. Guarantees: a stop that was answered as recorded is asserted again, by this gateway, until the job has
-ended; a failover that loses the mark but not this gateway does not lose the stop. Where no replica had the mark, the
-failover may lose the ending as well, and the job would run again: then it is asserted for `_HELD_S` longer. A stop
-whose asker left before it was answered is carried out all the same.
+Owns the call of the stop script and the bounded wait of whoever asked. Does not own the listening for endings
+(`gateway.watching`). Guarantees: a stop that was answered as recorded is asserted again, by this gateway, until the job
+has ended (`gateway.assertions`); a stop whose asker left before it was answered is carried out all the same.
 """
 
 import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import msgspec
 import structlog
 
 from andon.audit import Asker, Outcome, Role
 from andon.errors import StoreUnavailable
-from andon.frames import Batch
 from andon.ids import ResponseId, SessionTag, tag_of
 from andon.lifetime import Spawned
 from andon.replies import StopOutcome, StopReceipt
 from andon.stop_trace import trace_stop
 from andon.store import Store
 from andon.trail import Ask, Trail
+from gateway.assertions import ASSERT_EVERY_S, Assertions, send
 from gateway.hub import Hub
+from gateway.watching import SettledWatch, Watching
 
 _log = structlog.get_logger(__name__)
 
-_ASSERT_EVERY_S: Final = 1.0
-# Longer than a master that was started again during its own failover takes writes that it will forget.
-_HELD_S: Final = 10.0
-# Policy when full: the oldest is no longer asserted; its mark is durable, and the sweep and the worker's beat see it.
-_MOST_ASSERTED: Final = 50_000
 _REPEATS: Final = 3
 # For stops whose asker has left, at the end of the process.
 _LAST_WORDS_S: Final = 1.0
 # Why a create is taken back that nobody can ask for again.
 CREATE_UNANSWERED: Final = "create_unanswered"
-
-
-class _Asserted(msgspec.Struct):
-    ask: Ask
-    # Not recorded yet, as far as is known: its outcome is still to be told to the audit.
-    is_open: bool = False
-    # No replica had it: a failover may lose it, and its ending, even after that was seen.
-    is_unsafe: bool = False
-    # Loop time until which it is asserted all the same; None: its ending was not seen.
-    until: float | None = None
-
-
-class SettledWatch:
-    """Waits for the ending of one response. A listener of the hub."""
-
-    def __init__(self) -> None:
-        # Set by an ending that was published, and when one may have been missed.
-        self.changed = asyncio.Event()
-
-    def on_batch(self, batch: Batch) -> None:
-        """Take note of an ending."""
-        if batch.terminal:
-            self.changed.set()
-
-    def on_missed(self) -> None:
-        """Take note that an ending may have been missed."""
-        self.changed.set()
-
-    def on_audit(self) -> None:
-        """Look once more."""
-        self.changed.set()
-
-
-class Watching:
-    """Listens for the endings of responses, within the block. Enter it in the call in which their stop is sent.
-
-    The stop does not wait for it: where the subscription is confirmed later, the watch is told that it may have missed
-    the ending, and the job is read.
-    """
-
-    def __init__(self, hub: Hub, response_ids: Iterable[ResponseId]) -> None:
-        self._hub = hub
-        self.watches = {response_id: SettledWatch() for response_id in response_ids}
-        self._tags = {tag_of(response_id) for response_id in self.watches}
-
-    def __enter__(self) -> Self:
-        """Listen."""
-        for response_id, listener in self.watches.items():
-            self._hub.add(response_id, listener)
-        for tag in self._tags:
-            self._hub.hold_soon(tag)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Listen no more."""
-        for response_id, listener in self.watches.items():
-            self._hub.remove(response_id, listener)
-        for tag in self._tags:
-            self._hub.release(tag)
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -126,8 +58,7 @@ class Stops:
         self._wait_s = wait_s
         # Told where a stop settled a job itself: a settlement record waits in that session's outbox.
         self._on_settled = on_settled
-        # Recorded and not yet seen settled, oldest first.
-        self._asserted: dict[ResponseId, _Asserted] = {}
+        self._assertions = Assertions(store, trail)
         # Stops whose asker has left.
         self._unattended = Spawned(_unattended_crashed)
 
@@ -154,7 +85,7 @@ class Stops:
         try:
             receipt = await self._record(begun.response_id, begun.ask, begun.reply)
         except asyncio.CancelledError:
-            self._take_up(begun.ask, [begun.response_id])
+            self._assertions.take_up(begun.ask, [begun.response_id])
             raise
         self._note(begun.ask, [receipt], began_at=begun.at)
         return receipt
@@ -162,12 +93,7 @@ class Stops:
     def take_up(self, begun: Begun) -> None:
         """Carry a stop on that was begun and is not finished: its asker has left."""
         begun.watching.__exit__(None, None, None)
-        self._take_up(begun.ask, [begun.response_id])
-
-    def _take_up(self, ask: Ask, response_ids: Iterable[ResponseId]) -> None:
-        """Assert stops, some of which may be recorded and none is answered, until their endings are seen."""
-        for response_id in response_ids:
-            self._assert(response_id, _Asserted(ask, is_open=True))
+        self._assertions.take_up(begun.ask, [begun.response_id])
 
     async def stop(
         self,
@@ -193,7 +119,7 @@ class Stops:
             else:
                 receipts = await asyncio.gather(*(self._record(rid, ask) for rid in response_ids))
         except asyncio.CancelledError:
-            self._take_up(ask, response_ids)
+            self._assertions.take_up(ask, response_ids)
             raise
         self._note(ask, receipts, began_at=began_at)
         return list(receipts)
@@ -210,10 +136,10 @@ class Stops:
             self._store.telemetry.stop_asked(receipt.outcome)
             trace_stop(receipt, ask.asker, began_at=began_at)
             if receipt.outcome is StopOutcome.RECORDED:
-                self._assert(receipt.response_id, _Asserted(ask, is_unsafe=receipt.replicated is False))
+                self._assertions.keep(ask, receipt)
             if receipt.settled is not None:
                 self._on_settled(tag_of(receipt.response_id))
-                self._saw_settled(receipt.response_id)
+                self._assertions.saw_settled(receipt.response_id)
         self._trail.follow(ask, receipts)
 
     async def _record(
@@ -227,15 +153,12 @@ class Stops:
                 )
         for _ in range(_REPEATS - 1):
             with contextlib.suppress(StoreUnavailable):
-                return await self._send(response_id, ask)
+                return await send(self._store, response_id, ask)
         try:
-            return await self._send(response_id, ask)
+            return await send(self._store, response_id, ask)
         except StoreUnavailable:
             self._store.telemetry.stop_asked(None)
             raise
-
-    async def _send(self, response_id: ResponseId, ask: Ask, *, waits: bool = True) -> StopReceipt:
-        return await self._store.stop(response_id, ask.asker.owner, by=ask.asker.by, reason=ask.reason, waits=waits)
 
     async def leave(
         self, response_ids: Sequence[ResponseId], asker: Asker, *, reason: str | None, session: str | None = None
@@ -246,7 +169,7 @@ class Stops:
             await self.stop(response_ids, asker, reason=reason, ask=ask)
         except StoreUnavailable as error:
             _log.warning("stop.recorded_later", responses=response_ids, error=str(error))
-            self._take_up(ask, response_ids)
+            self._assertions.take_up(ask, response_ids)
 
     def leave_soon(self, response_ids: Sequence[ResponseId], asker: Asker, *, reason: str | None) -> None:
         """Begin to do as `leave` does."""
@@ -262,7 +185,7 @@ class Stops:
                 live = await self._store.live(tag)
             except StoreUnavailable as error:
                 _log.warning("stop.finds_out_later", session=session, error=str(error))
-                await asyncio.sleep(_ASSERT_EVERY_S)
+                await asyncio.sleep(ASSERT_EVERY_S)
             else:
                 await self.leave(live, asker, reason=reason, session=session)
                 return
@@ -274,29 +197,12 @@ class Stops:
         # It concerns whoever created it, though it is Andon that takes it back.
         tenant = None if asker.principal is None else asker.principal.tenant
         ask = self._trail.ask(andon, [response_id], reason=CREATE_UNANSWERED, tenant=tenant)
-        self._take_up(ask, [response_id])
+        self._assertions.take_up(ask, [response_id])
 
     def saw_settled(self, response_ids: Iterable[ResponseId]) -> None:
         """Take note that these need no further assertion."""
         for response_id in response_ids:
-            self._saw_settled(response_id)
-
-    def _saw_settled(self, response_id: ResponseId) -> None:
-        self._store.places.look_anew()
-        asserted = self._asserted.get(response_id)
-        if asserted is None:
-            return
-        if not asserted.is_unsafe:
-            del self._asserted[response_id]
-        elif asserted.until is None:
-            asserted.until = asyncio.get_running_loop().time() + _HELD_S
-
-    def _assert(self, response_id: ResponseId, asserted: _Asserted) -> None:
-        self._asserted[response_id] = asserted
-        while len(self._asserted) > _MOST_ASSERTED:
-            oldest = next(iter(self._asserted))
-            del self._asserted[oldest]
-            _log.warning("stop.no_longer_asserted", response=oldest)
+            self._assertions.saw_settled(response_id)
 
     def watch(self, response_ids: Iterable[ResponseId]) -> Watching:
         """Listen for the endings of these responses, within the block; enter it before their stop is sent."""
@@ -330,45 +236,15 @@ class Stops:
         if progress.outcome is StopOutcome.UNKNOWN:
             return receipt
         if progress.settled is not None:
-            self._saw_settled(receipt.response_id)
+            self._assertions.saw_settled(receipt.response_id)
         return msgspec.structs.replace(progress, replicated=receipt.replicated)
 
     async def assert_again(self) -> None:
-        """Assert recorded stops again, for ever, until each is seen settled. At the end it sends what is left."""
+        """Assert recorded stops again, for ever. At the end it waits a moment for those whose asker has left."""
         try:
-            while True:
-                await asyncio.sleep(_ASSERT_EVERY_S)
-                await self._assert_all()
+            await self._assertions.run()
         finally:
             await self._unattended.close(patience_s=_LAST_WORDS_S)
-
-    async def _assert_all(self) -> None:
-        for response_id, asserted in list(self._asserted.items()):
-            self._store.telemetry.stop_asserted_again()
-            try:
-                await self._assert_once(response_id, asserted)
-            except StoreUnavailable as error:
-                _log.warning("stop.assert_failed", error=str(error), pending=len(self._asserted))
-                break
-
-    async def _assert_once(self, response_id: ResponseId, asserted: _Asserted) -> None:
-        if asserted.until is not None and asyncio.get_running_loop().time() > asserted.until:
-            self._asserted.pop(response_id, None)
-            return
-        # Nobody waits for an answer, unless it is the first: then it does not wait for a replica either, or one that is
-        # frozen would hold up all others.
-        began_at = time.time()
-        receipt = await self._send(response_id, asserted.ask, waits=asserted.is_open)
-        if asserted.is_open:
-            trace_stop(receipt, asserted.ask.asker, began_at=began_at)
-            self._trail.follow(asserted.ask, [receipt])
-            asserted.is_open, asserted.is_unsafe = False, receipt.replicated is False
-        if receipt.outcome is StopOutcome.UNKNOWN:
-            self._asserted.pop(response_id, None)
-        elif receipt.outcome is StopOutcome.RECORDED and receipt.settled is None:
-            asserted.until = None  # it runs; if it had ended, a failover has lost that
-        else:
-            self._saw_settled(response_id)
 
 
 def _unattended_crashed(_: asyncio.Task[None], error: BaseException) -> None:
