@@ -21,7 +21,7 @@ from andon.turns import parse_turn
 # A slice of a log: what a slow socket may hold beyond its outbox's bound is about this much, or one frame.
 SLICE_FRAMES: Final = 256
 SLICE_BYTES: Final = 128 * 1024
-_FATE_FIELDS: Final = ("tenant", "stop_at", "acked_at", "upstream_closed_at", "settled_at", "status")
+_FATE_FIELDS: Final = ("tenant", "subject", "stop_at", "acked_at", "upstream_closed_at", "settled_at", "status")
 
 
 class Reads:
@@ -145,8 +145,8 @@ class Reads:
 
 
 def _fate(rid: ResponseId, fields: list[bytes | None]) -> Fate | None:
-    tenant, recorded, acked, closed, settled, status = fields
-    if tenant is None:
+    tenant, subject, recorded, acked, closed, settled, status = fields
+    if tenant is None or subject is None:
         return None
     receipt = StopReceipt(
         rid,
@@ -157,4 +157,4 @@ def _fate(rid: ResponseId, fields: list[bytes | None]) -> Fate | None:
         settled=time_of(settled),
         status=Status(status.decode()) if status else None,
     )
-    return Fate(receipt, tenant.decode())
+    return Fate(receipt, tenant.decode(), subject.decode())

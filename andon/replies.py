@@ -178,6 +178,7 @@ class Fate(msgspec.Struct, frozen=True):
 
     receipt: StopReceipt
     tenant: str
+    subject: str
 
 
 class JobView(msgspec.Struct, frozen=True):

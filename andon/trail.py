@@ -24,7 +24,7 @@ from andon import audit
 from andon.audit import Asker, AuditId, Entry, Outcome, Role, Step, new_audit_id, with_receipt
 from andon.errors import StoreUnavailable
 from andon.ids import ResponseId
-from andon.replies import StopOutcome, StopReceipt
+from andon.replies import Fate, StopOutcome, StopReceipt
 from andon.store import Store
 
 _log = structlog.get_logger(__name__)
@@ -222,10 +222,23 @@ class Trail:
                     continue
                 outcome = Outcome.UNSETTLED
             followed.look_at = -1.0  # over
-            # Whom an operator's stop concerned is known only from the job.
-            is_owner = ask.asker.role is Role.OWNER
-            tenant = ask.tenant if is_owner or fate is None else fate.tenant
-            self._write(self._told(followed, known, tenant, outcome))
+            self._write(_of_whom(self._told(followed, known, ask.tenant, outcome), fate))
+
+
+def _of_whom(entry: Entry, fate: Fate | None) -> Entry:
+    """Say whom a stop concerned, and as what it was asked for: both are known only from the job.
+
+    By an ordinary door an operator may stop what is another's; what it could not stop is told under its own tenant.
+    """
+    asker = entry.asker
+    if fate is None:
+        return entry
+    if asker.role is not Role.OWNER:
+        return msgspec.structs.replace(entry, tenant=fate.tenant)
+    is_own = asker.principal is None or (asker.principal.tenant, asker.principal.subject) == (fate.tenant, fate.subject)
+    if is_own or entry.outcome is Outcome.FOREIGN:
+        return entry
+    return msgspec.structs.replace(entry, tenant=fate.tenant, asker=msgspec.structs.replace(asker, role=Role.OPERATOR))
 
 
 def _outcome(asked: StopReceipt, known: StopReceipt, tenant: str | None) -> Outcome | None:

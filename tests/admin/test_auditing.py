@@ -61,6 +61,24 @@ async def test_an_entry_says_who_from_where_what_why_and_how_far(
     assert told["recorded"] <= told["settled"]
 
 
+async def test_an_operator_at_the_ordinary_door_is_told_as_one(office: Office) -> None:
+    """Whose response it was is known once it is stopped: the outcome says as what, and whom it concerned."""
+    anns, bobs = await submitted(office, USER_A), await submitted(office, USER_B)
+    async with office.as_(SUPER) as olga:
+        for response_id in (anns, bobs):
+            assert (await olga.post(f"/v1/responses/{response_id}/cancel")).status_code == 200
+
+        async def are_told() -> bool:
+            return len(await read(olga, step="outcome")) == 2
+
+        await wait_until(are_told)
+        told = {entry["response_id"]: entry for entry in await read(olga, step="outcome")}
+    assert {entry["asker"]["role"] for entry in told.values()} == {"operator"}
+    assert (told[anns]["tenant"], told[bobs]["tenant"]) == ("a", "b")
+    async with office.as_(OPERATOR_A) as arno:
+        assert [entry["response_id"] for entry in await read(arno)] == [anns]
+
+
 async def test_filters_and_pages(office: Office, stops: tuple[ResponseId, ResponseId]) -> None:
     """By response, tenant, half, outcome and time; pages go on where the one before ended."""
     anns, bobs = stops
