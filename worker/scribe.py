@@ -1,8 +1,8 @@
 """Scribe: writes one run: its events while the model speaks, and its one ending.
 
-Owns the numbering of events, the append that is in flight (one at a time), the verdict, and the settlement. Owns the
-pump: it starts it, stops it, and awaits its end before it writes the ending. Does not own the lease, the claim, or
-what a stop's path was.
+Owns the numbering of events, the append that is in flight (one at a time), what a verdict sets in motion, and the pump:
+it starts it and stops it. Does not own which verdict stays (`judgement`), nor how the ending is written once the pump
+has ended (`last_page`), the lease, the claim, or what a stop's path was.
 
 Guarantees: events enter the log in order and once (a repeat carries the same first number); after a mark nothing
 does; the ending is written once, or left to a rescuer when the job is no longer this worker's. `run` never raises for
@@ -13,28 +13,28 @@ Cancelling `run` is for the end of the process only: it closes the upstream and 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextvars import copy_context
-from typing import Any, Final, TypeVar, assert_never
+from typing import Any, Final
 
 import structlog
 from structlog.contextvars import bind_contextvars
 
 from andon.errors import StoreUnavailable
-from andon.frames import decode, encode
+from andon.frames import decode
 from andon.ids import ResponseId
 from andon.logs import about
 from andon.pieces import Cause, Delta, Event, Failure, Finish, Piece
 from andon.replies import Claimed, Outcome, Written, outcome_of
-from andon.response import DEADLINE_EXCEEDED, Ending, Stop, settlement, terminal_frame
+from andon.response import DEADLINE_EXCEEDED, Stop
 from andon.settings import Settings
 from andon.store import Store
 from andon.telemetry import StopPath
 from andon.tracing import trace_fields
 from andon.turns import Turn, with_context
-from andon.usage import Usage
 from worker.aftermath import After, at_once
-from worker.ending import ending_of, usage_of
+from worker.judgement import Judgement
+from worker.last_page import LastPage
 from worker.logbook import FIRST_OUTPUT_NUMBER, Logbook
 from worker.lookout import blind
 from worker.output_cap import OutputCap
@@ -46,15 +46,11 @@ from worker.verdict import Abandoned, Drained, Failed, Finished, Loss, Stopped, 
 
 _log = structlog.get_logger(__name__)
 
-_T = TypeVar("_T")
-
 _STORE_RETRY_FIRST_S: Final = 0.02
 _STORE_RETRY_MOST_S: Final = 0.5
 # Servers open an item, then a part of it, then give its first text, each in a write of its own, some 0.1 ms apart. What
 # only opens waits for so long, so that the text need not wait for the answer to its append.
 _OPENING_S: Final = 0.001
-# A stop whose upstream is not closed by then is acknowledged in a write of its own, before its settlement.
-_ACK_AFTER_S: Final = 0.05
 
 
 class Scribe:
@@ -100,10 +96,8 @@ class Scribe:
         # Pieces of text so far.
         self._deltas = 0
         self._finish: Finish | None = None
-        # Why this run ends; the first reason stays, except that a mark overrules all but a loss.
-        self._verdict: Verdict | None = None
-        # Cleared when the log refuses: too many claims, or output after all.
-        self._may_requeue = True
+        # Why this run ends.
+        self._judgement = Judgement(self._log)
         self._wake = asyncio.Event()
         self._appender = store.appender(job, self._answered)
         # Whether the append in flight renews the keys.
@@ -131,7 +125,7 @@ class Scribe:
     @property
     def loss(self) -> Loss | None:
         """Tell why the job is no longer this worker's to write, if it is not."""
-        return self._verdict.loss if isinstance(self._verdict, Abandoned) else None
+        return self._judgement.loss
 
     @property
     def tokens_so_far(self) -> int:
@@ -152,9 +146,14 @@ class Scribe:
         self._is_held = self._pump.cut()
         self._stopped = Stopped(stop, heard_at, path)
         if self._is_held:
-            self._rule(self._stopped)
-            self._after(self._follow_stop)
+            self._judgement.rule(self._stopped)
+            self._after(self._follow_if_held)
         else:
+            self._follow_stop()
+
+    def _follow_if_held(self) -> None:
+        """Do the rest of a stop whose time has come, or comes now: the run ends of something else."""
+        if self._is_held:
             self._follow_stop()
 
     def _follow_stop(self) -> None:
@@ -173,16 +172,11 @@ class Scribe:
         self._decide(Drained(time.time()))
 
     def _decide(self, verdict: Verdict) -> None:
-        self._rule(verdict)
+        self._follow_if_held()
+        self._judgement.rule(verdict)
         if not isinstance(verdict, Finished):
             self._pump.stop()
         self._wake.set()
-
-    def _rule(self, verdict: Verdict) -> None:
-        old = self._verdict
-        overrules = isinstance(verdict, Abandoned) or (isinstance(verdict, Stopped) and not isinstance(old, Stopped))
-        if old is None or (overrules and not isinstance(old, Abandoned)):
-            self._verdict = verdict
 
     def _wake_up(self) -> None:
         if not self._is_held:
@@ -226,7 +220,7 @@ class Scribe:
 
     def _set_out(self) -> None:
         """Append what may be logged now. While one batch is in flight the next one gathers: natural batching."""
-        if self._appender.is_under_way or self._trouble is not None or self._verdict is not None:
+        if self._appender.is_under_way or self._trouble is not None or self._judgement.verdict is not None:
             return
         if frames := self._book.depart():
             now = self._loop.time()
@@ -247,7 +241,7 @@ class Scribe:
                 self._set_out()
         except Exception as error:  # noqa: BLE001  raised by the run, which is told
             self._trouble = error
-        if self._trouble is not None or self._finish is not None or self._verdict is not None:
+        if self._trouble is not None or self._finish is not None or self._judgement.verdict is not None:
             self._wake_up()
         self._lookout()
 
@@ -283,15 +277,15 @@ class Scribe:
             if self.job.chain and (request := await self._resolved()) is not None:
                 self._request = request
                 self._pump.start(request)
-            verdict = await self._write_events()
+            await self._write_events()
             self._pump.stop()
-            await self._await_pump(verdict)
-            await self._end()
+            await self._last_page().write()
             tell_stop(self._store.telemetry, self._stopped, self.loss, self._pump, self._book)
         except BaseException as error:
             self._trace.crashed(type(error).__name__)
             raise
         finally:
+            self._follow_if_held()
             for timeout in timeouts:
                 timeout.cancel()
             if self._opening is not None:
@@ -303,7 +297,7 @@ class Scribe:
 
     async def _resolved(self) -> dict[str, Any] | None:
         """Put the turns of the conversation before the request's own input; None if there is a verdict instead."""
-        turns = await self._repeat(self._read_turns)
+        turns = await self._judgement.insist(self._read_turns)
         if turns is None:
             return None
         if not turns:
@@ -325,9 +319,9 @@ class Scribe:
     def _deadline_passed(self) -> None:
         self._decide(Failed(DEADLINE_EXCEEDED))
 
-    async def _write_events(self) -> Verdict:
+    async def _write_events(self) -> None:
         """Wait until there is a verdict and no append is in flight; repeat one whose reply was lost."""
-        while (verdict := self._verdict) is None or self._appender.is_under_way:
+        while self._judgement.verdict is None or self._appender.is_under_way:
             await self._wake.wait()
             self._wake.clear()
             if self._trouble is not None:
@@ -337,16 +331,15 @@ class Scribe:
                 self._decide(Finished(self._finish))
         if self._trouble is not None:
             await self._repair(self._trouble)
-        return verdict
 
     async def _repair(self, trouble: Exception) -> None:
         """Send the append again whose reply was lost, until Redis answers or a verdict makes it unneeded."""
         if not isinstance(trouble, StoreUnavailable):
             raise trouble
         self._log.warning("store.away", error=str(trouble))
-        if self._verdict is None:
+        if self._judgement.verdict is None:
             await asyncio.sleep(_STORE_RETRY_FIRST_S)
-        if self._verdict is None:
+        if self._judgement.verdict is None:
             await self._append(self._book.in_flight())
         self._trouble = None
         if self._finish is None:
@@ -355,7 +348,7 @@ class Scribe:
 
     async def _append(self, frames: list[bytes], *, past_verdict: bool = False) -> None:
         first, renew = self._book.next, self._is_renewal_due(self._loop.time())
-        outcome = await self._repeat(
+        outcome = await self._judgement.insist(
             lambda: self._store.append(self.job, first, frames, renew=renew), past_verdict=past_verdict
         )
         if outcome is None:
@@ -387,157 +380,22 @@ class Scribe:
                 self._log.error("append.unexpected", reply=other)
                 self.abandon(Loss.FENCED)
 
-    async def _repeat(self, call: Callable[[], Awaitable[_T]], *, past_verdict: bool = False) -> _T | None:
-        """Repeat a script while Redis is away; every script answers a repeat without changing anything.
-
-        Returns None once a verdict makes the answer unneeded: any verdict, or with `past_verdict` only a loss.
-        """
-        delay_s = _STORE_RETRY_FIRST_S
-        while True:
-            try:
-                return await call()
-            except StoreUnavailable as error:
-                self._log.warning("store.away", error=str(error))
-            if isinstance(self._verdict, Abandoned) or (self._verdict is not None and not past_verdict):
-                return None
-            await asyncio.sleep(delay_s)
-            delay_s = min(delay_s * 2, _STORE_RETRY_MOST_S)
-
-    # ── the ending ───────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _await_pump(self, verdict: Verdict) -> None:
-        """Await the pump's end; say early that a stop was heard if that takes long."""
-        if await self._pump.closed(_ACK_AFTER_S):
-            return
-        if isinstance(verdict, Stopped):
-            try:
-                await self._store.ack(self.job, acked_at=verdict.heard_at, upstream_closed_at=None)
-            except StoreUnavailable as error:
-                self._log.warning("ack.unsaid", error=str(error))  # the settlement says it
-        await self._pump.closed()
-
-    async def _end(self) -> None:
-        """Write the ending that the verdict asks for, until it is written or is no longer ours to write."""
-        while True:
-            match self._verdict:
-                case Abandoned(loss):
-                    self._log.warning("run.abandoned", loss=loss)
-                    self._trace.abandoned(loss)
-                    return
-                case Stopped() | Finished() | Failed() as verdict:
-                    written = await self._settle(verdict)
-                case Drained() as verdict:
-                    untouched = self._may_requeue and self._finish is None and self._book.is_untouched
-                    written = await self._requeue() if untouched else await self._settle(verdict)
-                case None:
-                    raise AssertionError("an ending without a verdict")
-                case other:
-                    assert_never(other)
-            if written:
-                return
-
-    async def _settle(self, verdict: Stopped | Finished | Failed | Drained) -> bool:
-        """Try to settle; False if the verdict changed meanwhile and the ending must be decided anew."""
-        if in_flight := self._book.in_flight():
-            # The reply of the last append was lost.
-            if isinstance(verdict, Stopped):
-                # After the mark nothing enters the log, so its length tells; a full Redis would refuse an append.
-                self._book.arrived(await self._length())
-            else:
-                await self._append(in_flight, past_verdict=True)  # sent again, it tells what is in the log
-        if self._verdict is not verdict:
-            return False
-        frames = await self._last_frames(verdict)
-        if frames is None:
-            return False
-        ending = ending_of(
-            verdict,
-            output=self._book.output(),
-            usage=self._usage(),
-            upstream_closed_at=self._pump.closed_at,
-            drain_ending=self._settings.drain_ending,
-        )
-        first = self._book.next
-        frames.append(terminal_frame(first + len(frames), self.job.envelope, self.job.base, ending))
-        heard_at = verdict.heard_at if isinstance(verdict, Stopped | Drained) else None
-        outcome = await self._repeat(
-            lambda: self._store.settle(
-                self.job,
-                first,
-                frames,
-                status=ending.status,
-                settlement=settlement(ending),
-                output=ending.output,
-                acked_at=heard_at,
-                upstream_closed_at=self._pump.closed_at,
-            ),
-            past_verdict=True,
-        )
-        return outcome is not None and self._learn_settled(outcome, ending)
-
-    async def _length(self) -> int:
-        """Read the length of the log, until Redis says or the job is no longer ours."""
-        outcome = await self._repeat(lambda: self._store.length(self.response_id), past_verdict=True)
-        return 0 if outcome is None or outcome.length is None else outcome.length
-
-    def _learn_settled(self, outcome: Outcome, ending: Ending) -> bool:
-        match outcome.tag:
-            case Written.SETTLED | Written.ALREADY:
-                self._log.info("run.ended", status=ending.status, usage=ending.usage.to_wire())
-                self._trace.settled(ending, self._finish)
-                return True
-            case Written.STOPPED:
-                # The mark came first. The upstream may have finished all the same: its usage is then exact.
-                assert outcome.stop is not None
-                self.stop(outcome.stop)
-            case Written.GONE:
-                self.abandon(Loss.GONE)
-            case Written.FENCED:
-                self.abandon(Loss.FENCED)
-            case Written.GAP:
-                self._log.warning("log.cut", length=outcome.length, expected=self._book.next)
-                self.abandon(Loss.CUT)
-            case other:
-                self._log.error("settle.unexpected", reply=other, length=outcome.length, expected=self._book.next)
-                self.abandon(Loss.FENCED)
-        return False
-
-    async def _last_frames(self, verdict: Stopped | Finished | Failed | Drained) -> list[bytes] | None:
-        """Return what enters the log with the ending: nothing where the run is cut short. None: the job was lost."""
-        if isinstance(verdict, Finished | Failed):
-            return self._book.last_frames()
-        if self._book.is_ahead:
-            first, last = FIRST_OUTPUT_NUMBER, self._book.next - 1
-            logged = await self._repeat(lambda: self._store.log_slice(self.response_id, first, last), past_verdict=True)
-            if logged is None:
-                return None
-            self._book.refold(logged)
-        return []
-
-    def _usage(self) -> Usage:
-        return usage_of(
-            self._finish,
-            self._pump.usage_so_far,
-            opened=self._pump.opened,
+    def _last_page(self) -> LastPage:
+        return LastPage(
+            self.job,
+            store=self._store,
+            judgement=self._judgement,
+            book=self._book,
+            pump=self._pump,
+            trace=self._trace,
+            log=self._log,
             request=self._request,
-            received_text=self._book.received_text(),
+            finish=self._finish,
+            drain_ending=self._settings.drain_ending,
+            append=lambda frames: self._append(frames, past_verdict=True),
+            on_mark=self.stop,
+            on_loss=self.abandon,
         )
-
-    async def _requeue(self) -> bool:
-        """Let another worker have the job; False if it must be ended here after all."""
-        usage = encode(self._usage().to_wire()) if self._pump.opened else b""
-        outcome = await self._repeat(lambda: self._store.requeue(self.job, usage=usage), past_verdict=True)
-        match outcome.tag if outcome is not None else None:
-            case Written.QUEUED | Written.STOPPED | Written.ENDED:
-                self._trace.requeued()
-                return True
-            case Written.FENCED:
-                self.abandon(Loss.FENCED)
-            case Written.GONE:
-                self.abandon(Loss.GONE)
-            case _:  # spent, or it has output after all
-                self._may_requeue = False
-        return False
 
 
 def _only_open(pieces: list[Piece]) -> bool:
