@@ -60,6 +60,8 @@ class Pump:
         self._on_failure = on_failure
         self._call = call or ModelCall(NO_TRACE)
         self._task: asyncio.Task[None] | None = None
+        # Set as soon as there is one to cut: under a load, its first pieces are with the client while `open` still
+        # waits for its turn.
         self._stream: PieceStream | None = None
         # The flag that a lost cancel does not lose.
         self._stopping = False
@@ -164,6 +166,7 @@ class Pump:
             except UpstreamError as error:
                 if self._is_stopping():
                     return
+                self._stream = None  # it may have begun, and is of no use to a stop of the next
                 if not error.retryable or attempt >= self._retries:
                     # A request that was refused before its first event costs nothing, and the upstream said so; what
                     # it made of one whose answer never came is not known.
@@ -190,11 +193,14 @@ class Pump:
         """
         self.opened = True
         self._call.tried()
-        async with self._source.open(self._request, self._hand_on) as stream:
+        async with self._source.open(self._request, self._hand_on, self._begun) as stream:
             self._call.answered()
             self._stream = stream
             if not self._stopping:
                 await stream.pour(self._hand_on)
+
+    def _begun(self, stream: PieceStream) -> None:
+        self._stream = stream
 
 
 def _delay_s(attempt: int, retry_after_s: float | None) -> float:

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from andon.pieces import Cause, Delta, Failure, Finish, Piece
 from worker.upstream.errors import UpstreamError
+from worker.upstream.source import PieceStream
 
 REQUEST: dict[str, Any] = {"model": "m", "input": "hi"}
 FINISH = Finish("completed", {}, None)
@@ -28,6 +29,9 @@ class FakeStream:
         self.left_behind = False
         # How many cancellations the reading still swallows.
         self.swallows = 0
+        # Whether a cut closes it, and how often it was cut.
+        self.cut_closes = False
+        self.cuts = 0
 
     def put(self, *pieces: Piece) -> None:
         """Yield these pieces next."""
@@ -72,7 +76,8 @@ class FakeStream:
 
     def cut(self) -> bool:
         """Change nothing: what a cut does not do, the cancel and the close do."""
-        return False
+        self.cuts += 1
+        return self.cut_closes
 
     async def close(self) -> None:
         """End the iteration from outside."""
@@ -88,6 +93,8 @@ class FakeSource:
         self.failures = list(failures)
         self.stream = FakeStream()
         self.opened = 0
+        # Tell of the stream before `open` lets through.
+        self.begins_early = False
         # Set while somebody waits within `open`, and cleared to let it through.
         self.gate = asyncio.Event()
         self.gate.set()
@@ -96,10 +103,15 @@ class FakeSource:
 
     @asynccontextmanager
     async def open(
-        self, body: dict[str, Any], take: Callable[[list[Piece]], bool] | None = None
+        self,
+        body: dict[str, Any],
+        take: Callable[[list[Piece]], bool] | None = None,
+        begun: Callable[[PieceStream], None] | None = None,
     ) -> AsyncIterator[FakeStream]:
         """Ask for a response."""
         del take
+        if begun is not None and self.begins_early:
+            begun(self.stream)
         assert body == REQUEST
         self.opened += 1
         self.entered.set()

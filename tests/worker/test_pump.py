@@ -109,6 +109,34 @@ async def test_a_stop_while_the_request_is_opened_ends_it_at_once() -> None:
     assert run.pump.closed_at is not None
 
 
+async def test_a_stream_that_was_told_of_is_cut_though_it_is_not_entered_yet() -> None:
+    """Under a load its first pieces are with the client before the pump has its turn: a stop does not wait for that."""
+    source = FakeSource()
+    source.begins_early = source.stream.cut_closes = True
+    source.gate.clear()
+    run = Run(source)
+    run.pump.start(REQUEST)
+    await source.entered.wait()
+    assert run.pump.cut()
+    assert (source.stream.cuts, run.pump.closed_at is None) == (1, False)
+    run.pump.stop()
+    await run.closed()
+    assert (run.pieces, run.ends) == ([], 1)
+
+
+async def test_a_try_that_failed_leaves_no_stream_to_cut() -> None:
+    """Its stream is gone: to cut it would look like a closed upstream, while the next request is on its way."""
+    source = FakeSource(failure(retryable=True, retry_after_s=30))
+    source.begins_early = source.stream.cut_closes = True
+    run = Run(source)
+    run.pump.start(REQUEST)
+    await source.left.wait()
+    assert not run.pump.cut()
+    assert source.stream.cuts == 0
+    run.pump.stop()
+    await run.closed()
+
+
 @pytest.mark.parametrize("pieces_before", [0, 1, 5])
 async def test_a_stop_between_two_chunks_ends_the_stream_at_once(pieces_before: int) -> None:
     """Not at the next chunk; nothing is handed on afterwards, and no finish is made up."""

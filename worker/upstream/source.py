@@ -33,6 +33,7 @@ _RETRYABLE_FIRST = frozenset({Cause.UPSTREAM_ERROR, Cause.UPSTREAM_RATE_LIMITED,
 
 # Takes the next pieces; False if no more are wanted.
 TakePieces: TypeAlias = Callable[[list[Piece]], bool]
+OnBegun: TypeAlias = Callable[["PieceStream"], None]
 
 
 class PieceStream(Protocol):
@@ -88,11 +89,14 @@ class Source(Protocol):
         """How many streams were closed and go on all the same."""
         ...
 
-    def open(self, body: dict[str, Any], take: TakePieces | None = None) -> AbstractAsyncContextManager[PieceStream]:
+    def open(
+        self, body: dict[str, Any], take: TakePieces | None = None, begun: OnBegun | None = None
+    ) -> AbstractAsyncContextManager[PieceStream]:
         """Ask for a response to a validated `response.create` body (no type, stream_id or event_id).
 
         `take`: what the stream's `pour` will be given. It may be given pieces before this has been entered, which
         `pour` then does not repeat: so nothing is waited for between a model's first bytes and whoever takes them.
+        `begun`: is told of the stream as soon as it can be `cut`, where that is before this has been entered.
 
         Entering waits for the first event and raises UpstreamError for what fails before it. Leaving closes the
         connection. Cancelling is safe at every point.
@@ -105,11 +109,12 @@ class HttpPieceStream:
 
     left_behind: Final = False
 
-    def __init__(self, translator: Translator, take: TakePieces | None = None) -> None:
+    def __init__(self, translator: Translator, take: TakePieces | None = None, begun: OnBegun | None = None) -> None:
         # Set by `hear` or `attach`.
         self._stream: ByteStream
         self._translator = translator
         self._take = take
+        self._tell_begun = begun
         # That of whoever asks: what the first events tell of goes to its span.
         self._context = copy_context()
         # Done at the first event, or the end, where the stream is heard before anybody waits; None where it is not.
@@ -150,6 +155,8 @@ class HttpPieceStream:
         self._stream = stream
         self._heard = asyncio.get_running_loop().create_future()
         stream.pour_soon(self._hear, self._tell_heard)
+        if self._tell_begun is not None:
+            self._tell_begun(self)
 
     def attach(self, stream: ByteStream) -> None:
         """Take the stream that is to be read; the same that is heard already, where one is."""
@@ -293,11 +300,13 @@ class OpenAISource:
         }
 
     @asynccontextmanager
-    async def open(self, body: dict[str, Any], take: TakePieces | None = None) -> AsyncIterator[HttpPieceStream]:
+    async def open(
+        self, body: dict[str, Any], take: TakePieces | None = None, begun: OnBegun | None = None
+    ) -> AsyncIterator[HttpPieceStream]:
         """Ask for a response. See `Source`; raises UnsupportedParameterError for what a chat can't be asked."""
         path, request = self._request(body)
         here().set(self._told)
-        pieces = HttpPieceStream(self._translator(), take)
+        pieces = HttpPieceStream(self._translator(), take, begun)
         async with self._client.stream(path, request, None if take is None else pieces.hear) as stream:
             pieces.attach(stream)
             await pieces.begin()

@@ -8,6 +8,7 @@ import pytest
 
 from andon.pieces import Cause, Finish, Piece
 from andon.tracing import Attribute, Attributes, TraceContext, being_active
+from tests.stack.waiting import wait_until
 from tests.worker.upstream.conftest import Way
 from tests.worker.upstream.connections import assert_gone, assert_nothing_in_use, until_settled
 from tests.worker.upstream.model_server import Exchange, ModelServer
@@ -73,6 +74,29 @@ async def test_a_prepared_request_is_heard_before_anybody_waits(
             await stream.pour(taken)
         assert taken.kinds == ["Event"]
     await assert_gone(server.exchanges[0])
+    assert_nothing_in_use(client)
+
+
+async def test_a_stream_can_be_cut_as_soon_as_its_head_has_come(
+    server: ModelServer, client: UpstreamClient, way: Way
+) -> None:
+    """Before whoever opens it has its turn; the other ways tell of it when it is entered."""
+    server.script = stall
+    begun: list[bool] = []
+    taken = Taken()
+    opening = responses_of(client).open(BODY, taken, lambda stream: begun.append(stream.cut()))
+    entering = asyncio.ensure_future(opening.__aenter__())
+    if way is Way.PREPARED:
+        await wait_until(lambda: bool(begun))
+        await assert_gone(server.exchanges[0])
+        assert (begun, taken.pieces) == ([True], [])
+        entering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+    else:
+        await entering
+        assert begun == []
+        await opening.__aexit__(None, None, None)
     assert_nothing_in_use(client)
 
 

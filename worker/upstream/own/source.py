@@ -19,7 +19,7 @@ from andon.tracing import Attribute, here
 from andon.turns import as_items
 from worker.upstream.own.function import OwnFunction
 from worker.upstream.own.stream import OwnStream
-from worker.upstream.source import TakePieces
+from worker.upstream.source import OnBegun, TakePieces
 
 _log = structlog.get_logger(__name__)
 
@@ -62,13 +62,15 @@ class OwnSource:
             await asyncio.wait(left, timeout=_LAST_WORDS_S)
 
     @asynccontextmanager
-    async def open(self, body: dict[str, Any], take: TakePieces | None = None) -> AsyncIterator[OwnStream]:
+    async def open(
+        self, body: dict[str, Any], take: TakePieces | None = None, begun: OnBegun | None = None
+    ) -> AsyncIterator[OwnStream]:
         """Run the function. See `Source`; never raises UpstreamError.
 
         What fails is a Finish, also before the first event: a function may have acted before it says something, so it
         is not for us to run it again.
         """
-        del take  # a function's pieces are for `pour`
+        del take, begun  # a function's pieces are for `pour`, and it is entered at once
         here().set({Attribute.GEN_AI_PROVIDER: self._function.name})
         stream = OwnStream(self._function, _request(body), gap_s=self._gap_s, on_left_behind=self._leave_behind)
         try:
