@@ -41,6 +41,7 @@ from gateway.http.refusal import EXCEPTION_HANDLERS
 from gateway.http.side import HttpSide
 from gateway.hub import Hub
 from gateway.keepalive import Keepalive
+from gateway.lookout import lookout_here
 from gateway.metrics import GatewayMetrics
 from gateway.once import Once
 from gateway.pages.door import PagesDoor
@@ -96,10 +97,12 @@ class Gateway:
         self._shipper = Shipper(self._database, self._store.places)
         self._trail = Trail(self._store, process=self.id)
         self._sweep = Sweep(self._database, settings, store=self._store, shipper=self._shipper, trail=self._trail)
+        self._lookout = lookout_here()
         self._hub = Hub(
             self._database,
             timeout_s=settings.command_timeout_s,
             ping_every_s=_PING_EVERY_S,
+            lookout=self._lookout,
             telemetry=self.metrics,
         )
         self._stops = Stops(
@@ -178,7 +181,7 @@ class Gateway:
             return
         try:
             await accept(websocket)
-            wire = taken_over(websocket, self._keepalive)
+            wire = taken_over(websocket, self._keepalive, self._lookout)
         except BaseException:
             seat.leave()
             raise

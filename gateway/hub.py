@@ -7,7 +7,7 @@ under a held session hears every batch published after, or is told that it may h
 
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 import structlog
@@ -18,6 +18,7 @@ from andon.errors import ContractError
 from andon.frames import Batch, parse_batch
 from andon.ids import ResponseId, SessionTag, tag_of
 from andon.telemetry import SILENT, Telemetry
+from gateway.lookout import BLIND
 
 _log = structlog.get_logger(__name__)
 
@@ -42,9 +43,17 @@ class Hub:
     """Session channels in, listeners out."""
 
     def __init__(
-        self, database: Database, *, timeout_s: float, ping_every_s: float, telemetry: Telemetry = SILENT
+        self,
+        database: Database,
+        *,
+        timeout_s: float,
+        ping_every_s: float,
+        lookout: Callable[[], None] = BLIND,
+        telemetry: Telemetry = SILENT,
     ) -> None:
         self._telemetry = telemetry
+        # Called after each batch: there may be many in a turn of the loop.
+        self._lookout = lookout
         self._subscriber = database.subscriber(
             sharded=True,
             timeout_s=timeout_s,
@@ -128,6 +137,7 @@ class Hub:
                 listener.on_batch(batch)
             else:
                 listener.on_missed()
+        self._lookout()
 
     def _on_confirmed(self, channel: str) -> None:
         if channel in self._confirmed and channel in self._listeners:

@@ -15,13 +15,19 @@ import os
 from collections.abc import Callable
 from typing import Final, Protocol
 
+import structlog
+
 from andon.closecodes import CloseCode
 from gateway.keepalive import Keepalive
+from gateway.lookout import Lookout
 from gateway.rfc6455 import FrameReader, Kind, ViolationError, close_frame, continuation, frame
+
+_log = structlog.get_logger(__name__)
 
 # For the client's part of the closing handshake, and to take what was written before it.
 _CLOSE_TIMEOUT_S: Final = 10.0
 _SILENT: Final = "keepalive ping timeout"
+_GLANCE_BYTES: Final = 64 * 1024
 
 
 class Endpoint(Protocol):
@@ -49,10 +55,12 @@ class OpenSocket(asyncio.Protocol):
 
     __slots__ = (
         "_cut",
+        "_descriptor",
         "_endpoint",
         "_is_closing",
         "_is_paused",
         "_keepalive",
+        "_lookout",
         "_on_lost",
         "_owed_pong",
         "_ping",
@@ -68,6 +76,7 @@ class OpenSocket(asyncio.Protocol):
         most_bytes: int,
         is_paused: bool,
         keepalive: Keepalive,
+        lookout: Lookout,
         on_lost: Callable[["OpenSocket"], None],
     ) -> None:
         self._transport = transport
@@ -87,6 +96,9 @@ class OpenSocket(asyncio.Protocol):
         # Cuts the connection if the client does not do its part of the close.
         self._cut: asyncio.TimerHandle | None = None
         self._keepalive = keepalive
+        self._lookout = lookout
+        # What the lookout knows it by.
+        self._descriptor = -1
         self._on_lost = on_lost
         self.due_tick = 0
 
@@ -95,6 +107,7 @@ class OpenSocket(asyncio.Protocol):
         self._endpoint = endpoint
         if not self._is_closing:
             self._keepalive.watch(self)
+            self._descriptor = self._lookout.watch(self, self._transport)
 
     # ── sending ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -157,6 +170,30 @@ class OpenSocket(asyncio.Protocol):
         """Say why, then abort: a close would wait for what the client does not read."""
         self.close(CloseCode.INTERNAL, _SILENT)
         self._transport.abort()
+
+    # ── the lookout's ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def glance(self, descriptor: int) -> bool:
+        """Take what the client has sent, though it is not this connection's turn; tell whether to look again.
+
+        It is what the transport would have read next, so nothing is lost or told out of order: not while the transport
+        reads nothing, either. Of an end, and of a failure, the transport tells.
+        """
+        if not self._transport.is_reading():
+            return not self._transport.is_closing()
+        try:
+            data = os.read(descriptor, _GLANCE_BYTES)
+        except BlockingIOError:  # the loop was there before
+            return True
+        except OSError:
+            return False
+        if data:
+            try:
+                self.data_received(data)
+            except Exception:  # noqa: BLE001  as the transport does with what its callbacks raise: others go on
+                _log.exception("socket.crashed")
+                self._transport.abort()
+        return bool(data)
 
     # ── the transport's ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -231,4 +268,6 @@ class OpenSocket(asyncio.Protocol):
             self._cut.cancel()
             self._cut = None
         self._reader = None
+        # Before its descriptor is closed, and may be another's.
+        self._lookout.leave(self._descriptor)
         self._on_lost(self)

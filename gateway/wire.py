@@ -23,6 +23,7 @@ from websockets.http11 import Request
 
 from andon.closecodes import CloseCode
 from gateway.keepalive import Keepalive
+from gateway.lookout import Lookout
 from gateway.open_socket import OpenSocket
 
 _KERNEL_BUFFER_BYTES: Final = 64 * 1024
@@ -95,7 +96,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
             super().data_received(bytes(early))
         return await super().receive()
 
-    def _take_over(self, keepalive: Keepalive) -> OpenSocket:
+    def _take_over(self, keepalive: Keepalive, lookout: Lookout) -> OpenSocket:
         """Give the accepted connection away. From here on this object, its task and its scope are over."""
         transport, early = self.transport, self._early
         taken = OpenSocket(
@@ -103,6 +104,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
             most_bytes=self.config.ws_max_size,
             is_paused=not self.writable.is_set(),
             keepalive=keepalive,
+            lookout=lookout,
             on_lost=self.connections.discard,
         )
         transport.set_protocol(taken)
@@ -174,7 +176,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         self.transport.abort()
 
 
-def taken_over(websocket: WebSocket, keepalive: Keepalive) -> OpenSocket:
+def taken_over(websocket: WebSocket, keepalive: Keepalive, lookout: Lookout) -> OpenSocket:
     """Take an accepted WebSocket out of ASGI. Give it an endpoint before anything is awaited, then return."""
-    open_socket: OpenSocket = websocket.scope["extensions"][_TAKE_OVER]["take_over"](keepalive)
+    open_socket: OpenSocket = websocket.scope["extensions"][_TAKE_OVER]["take_over"](keepalive, lookout)
     return open_socket

@@ -8,6 +8,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, Protocol
 
 from gateway.keepalive import Keepalive
+from gateway.lookout import BLIND
 from gateway.open_socket import OpenSocket
 from tests.fuzz.wire import BINARY, CLOSE, PING, PONG, TEXT
 from tests.fuzz.wire import frame as sent
@@ -82,6 +83,7 @@ class Opened:
             most_bytes=1000,
             is_paused=False,
             keepalive=keepalive or Keepalive(None, None),
+            lookout=BLIND,
             on_lost=self.lost.append,
         )
         self.socket.begin(self.listener)
