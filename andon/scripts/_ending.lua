@@ -1,10 +1,9 @@
 -- Fragment, included by the scripts that log frames or end a job. It defines functions only.
 --
--- `f` is the job hash as a table. Frames are joined from three texts that the submit wrote: `envelope` (members of
--- every event), `base` (the Response's constant members, an object without its closing brace) and a state.
+-- `f` is the job hash as a table.
 
-local QUEUED = ',"status":"queued","error":null,"incomplete_details":null,"output":[],"usage":null}'
-local IN_PROGRESS = ',"status":"in_progress","error":null,"incomplete_details":null,"output":[],"usage":null}'
+--@include _frame
+
 -- No request was made: zero usage, and the upstream is the source of that truth (design, promise 5).
 local NO_USAGE = '{"input_tokens":0,"input_tokens_details":{"cached_tokens":0,"cache_write_tokens":0},'
   .. '"output_tokens":0,"output_tokens_details":{"reasoning_tokens":0},"total_tokens":0,"source":"upstream"}'
@@ -20,15 +19,6 @@ end
 local function now()
   local t = redis.call('TIME')
   return string.format('%d.%06d', t[1], t[2])
-end
-
-local function frame_of(f, type_, number, extra, state)
-  return '{"type":"' .. type_ .. '","sequence_number":' .. number .. ',' .. f.envelope .. extra
-    .. ',"response":' .. f.base .. state .. '}'
-end
-
-local function created_frame(f)
-  return frame_of(f, 'response.created', 0, ',"session":' .. f.session_json, QUEUED)
 end
 
 --@include _log

@@ -14,8 +14,6 @@
 -- Returns: {'known', response id} | {'conflict', response id}: created before with this event id, with the same
 --   request or another | {'queued'} | {'waiting', place in the lane} | {'duplicate'} | {'lane_full'} | {'foreign'}.
 
---@include _ending
-
 local rid, lane = ARGV[1], ARGV[6]
 if redis.call('EXISTS', KEYS[1]) == 1 then return {'duplicate'} end
 local digest = ARGV[17]
@@ -37,23 +35,24 @@ if lane ~= '' then
   end
 end
 
-local at = now()
-local f = {
-  state = held and 'waiting' or 'queued', gen = '0', owner = '', tenant = ARGV[2], subject = ARGV[3],
-  session = ARGV[4], session_json = ARGV[5], lane = lane, submitted_at = at, envelope = ARGV[10], base = ARGV[11],
-  request = ARGV[12], record = ARGV[13], chain = ARGV[15], is_stored = ARGV[16], abandon_s = ARGV[20],
+local t = redis.call('TIME')
+local at = string.format('%d.%06d', t[1], t[2])
+local fields = {
+  'state', held and 'waiting' or 'queued', 'gen', '0', 'owner', '', 'tenant', ARGV[2], 'subject', ARGV[3],
+  'session', ARGV[4], 'session_json', ARGV[5], 'lane', lane, 'submitted_at', at, 'envelope', ARGV[10],
+  'base', ARGV[11], 'request', ARGV[12], 'record', ARGV[13], 'chain', ARGV[15], 'is_stored', ARGV[16],
+  'abandon_s', ARGV[20],
 }
-if not held then f.queued_at = at end
-if ARGV[22] ~= '' then f.trace = ARGV[22] end
-if tonumber(ARGV[21]) > 0 then f.deadline_at = string.format('%.6f', at + ARGV[21]) end
-local flat = {}
-for name, value in pairs(f) do
-  flat[#flat + 1] = name
-  flat[#flat + 1] = value
+local function add(name, value)
+  fields[#fields + 1] = name
+  fields[#fields + 1] = value
 end
-redis.call('HSET', KEYS[1], unpack(flat))
+if not held then add('queued_at', at) end
+if ARGV[22] ~= '' then add('trace', ARGV[22]) end
+if ARGV[21] ~= '0' and tonumber(ARGV[21]) > 0 then add('deadline_at', string.format('%.6f', at + ARGV[21])) end
+redis.call('HSET', KEYS[1], unpack(fields))
 redis.call('PEXPIRE', KEYS[1], ARGV[8])
-redis.call('HSET', KEYS[3], 'tenant', ARGV[2], 'subject', ARGV[3], 'session', ARGV[4])
+if not owner[1] then redis.call('HSET', KEYS[3], 'tenant', ARGV[2], 'subject', ARGV[3], 'session', ARGV[4]) end
 redis.call('SADD', KEYS[4], rid)
 for i = 3, 4 do redis.call('PEXPIRE', KEYS[i], ARGV[9]) end
 if lane ~= '' then
@@ -67,7 +66,10 @@ end
 if ARGV[19] ~= '0' then redis.call('SET', KEYS[6], '1', 'PX', ARGV[19]) end
 if held then return {'waiting', ahead} end
 
-local frame = created_frame(f)
+--@include _frame
+--@include _log
+
+local frame = created_frame({envelope = ARGV[10], session_json = ARGV[5], base = ARGV[11]})
 redis.call('RPUSH', KEYS[2], frame)
 redis.call('PEXPIRE', KEYS[2], ARGV[8])
 publish(ARGV[14], rid, 0, {frame}, false)
