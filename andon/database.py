@@ -31,6 +31,7 @@ from andon.script import Script, all_scripts
 from andon.sentinel import Sentinels
 from andon.sharded_subscriber import ShardedSubscriber
 from andon.subscriber import Subscriber, Subscriptions
+from andon.transaction import Transaction
 
 _MIN_VERSION: Final = (7, 0)
 
@@ -140,6 +141,14 @@ class Database:
     def queue(self, call: Call) -> None:
         """Send a call that was made elsewhere. It is sent at once, in order; it may fail within this call."""
         self._link.queue(call)
+
+    def together(self, commands: Sequence[tuple[Argument, ...]]) -> "asyncio.Future[list[Any] | None]":
+        """Run commands as one transaction; the future brings their replies, None where one of them was refused.
+
+        Whoever waits for what one of them writes is served after all have run, and before those who are told of it:
+        Redis writes to whom it had an answer for last first. On one server only (not where it `is_spread`).
+        """
+        return Transaction(self.queue, self.timeout_s, commands).replies
 
     def hold(self) -> None:
         """Let what is called from now on wait for `go`, which is to follow within the turn."""

@@ -69,7 +69,7 @@ class Call(msgspec.Struct, gc=False):
     deadline: float
     # The text of an EVALSHA's script: EVAL is sent instead if the server does not know it.
     if_unknown: str | None = None
-    # The command as the wire has it, where whoever called has packed it.
+    # The command as the wire has it, where whoever called has packed it; empty where one before has it with its own.
     wire: bytes | None = None
     # In a cluster: whether it may go to another server, how often it did, and whether the next needs ASKING before it.
     is_bound: bool = True
@@ -190,7 +190,7 @@ class Link(StandingConnection):
         packed = []
         for call in calls:
             try:
-                packed.append(call.wire or outlet.packed(call.args))
+                packed.append(outlet.packed(call.args) if call.wire is None else call.wire)
             except DataError as error:
                 fail_with(call, error)
             else:

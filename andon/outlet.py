@@ -43,6 +43,14 @@ class Outlet:
         self._transport.write(commands[0] if len(commands) == 1 else b"".join(commands))
 
 
+def packed(commands: Sequence[tuple[Any, ...]]) -> bytes | None:
+    """Return commands as the wire has them; None where one of them takes redis-py's own packing."""
+    try:
+        return b"".join([hiredis.pack_command(command) for command in commands])
+    except TypeError:
+        return None
+
+
 def outlet_of(connection: AbstractConnection) -> Outlet | None:
     """Make the outlet of a connection; None if it is no redis-py's over a stream."""
     writer: asyncio.StreamWriter | None = getattr(connection, "_writer", None)

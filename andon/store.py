@@ -111,61 +111,111 @@ class Store(Reads):
         self._log_ttl_ms = _ms(settings.log_ttl_s)
         self._outbox_ttl_ms = _ms(OUTBOX_TTL_S)
         self._turn_ttl_ms = _ms(settings.session_ttl_s)
+        self._session_ttl_ms = _ms(max(settings.session_ttl_s, settings.live_ttl_s))
+        self._index_ttl_ms = self._live_ttl_ms + _ms(86400)
 
     # ── gateway ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def submit(self, submission: Submission, *, instead_of: ResponseId | None = None) -> Submittal:
+    async def submit(
+        self,
+        submission: Submission,
+        *,
+        instead_of: ResponseId | None = None,
+        begun: "asyncio.Future[list[Any] | None] | None" = None,
+    ) -> Submittal:
         """Accept a response: hints first (index, queue), then the session's script, in one write.
 
-        `instead_of`: what this event id created before, and is gone.
+        `instead_of`: what this event id created before, and is gone. `begun`: it was sent by `begin_submit`.
         """
         rid = submission.response_id
-        tag = tag_of(rid)
-        hints = [*self._index(tag), *self._enqueue(rid)]
+        if begun is None and not self.database.is_spread:
+            begun = self._submit_together(submission, instead_of)
+        answers = None if begun is None else await begun
+        answer = await self._submit_in_turn(submission, instead_of) if answers is None else answers[-1]
+        tagged = tag_as(Submitted, answer)
+        is_about_another = tagged in {Submitted.KNOWN, Submitted.CONFLICT}
+        return Submittal(tagged, ResponseId(answer[1].decode()) if is_about_another else rid)
+
+    def begin_submit(self, submission: Submission) -> "asyncio.Future[list[Any] | None] | None":
+        """Send a submit within this call; `submit` is given the future, and tells the rest.
+
+        None, and nothing is sent, where that takes several servers.
+        """
+        return None if self.database.is_spread else self._submit_together(submission, None)
+
+    def _submit_together(
+        self, submission: Submission, instead_of: ResponseId | None
+    ) -> "asyncio.Future[list[Any] | None]":
+        """Submit as one transaction, on one server. It brings None where a command was refused.
+
+        So the worker that waits for the entry is told of it before the sockets of the session are told of the event.
+        """
+        tag = tag_of(submission.response_id)
+        names = self._submit_keys(submission, tag)
+        replies = self.database.together(
+            [
+                *self._index_commands(tag),
+                *self._enqueue_commands(submission.response_id),
+                ("EVALSHA", script("submit").sha, len(names), *names, *self._submit_args(submission, tag, instead_of)),
+            ]
+        )
+        self.database.go()
+        return replies
+
+    async def _submit_in_turn(self, submission: Submission, instead_of: ResponseId | None) -> list[bytes]:
+        """Submit with commands of their own, on whatever servers: the plain version, which says what fails."""
+        tag = tag_of(submission.response_id)
+        hints = [self.database.call(*command) for command in self._index_commands(tag)]
+        hints += self._enqueue(submission.response_id)
         await self.database.first(hints)
         reply = self.database.eval(
-            script("submit"),
-            [
-                keys.job(rid),
-                keys.log(rid),
-                keys.session(tag),
-                keys.live(tag),
-                keys.lanes(tag),
-                keys.seen(rid),
-                keys.job(rid) if submission.event_id is None else keys.creation(tag, submission.event_id),
-            ],
-            [
-                rid,
-                submission.principal.tenant,
-                submission.principal.subject,
-                submission.session,
-                encode(submission.session),
-                submission.lane,
-                MOST_WAITING_IN_LANE,
-                self._live_ttl_ms,
-                _ms(max(self.settings.session_ttl_s, self.settings.live_ttl_s)),
-                submission.envelope,
-                submission.base,
-                submission.request,
-                submission.record,
-                keys.events(tag),
-                encode(submission.chain),
-                int(submission.is_stored),
-                submission.digest if submission.event_id is not None else "",
-                instead_of or "",
-                _ms(presence_ttl_s(submission.abandon_s)),
-                submission.abandon_s,
-                submission.deadline_s,
-                submission.trace,
-            ],
+            script("submit"), self._submit_keys(submission, tag), self._submit_args(submission, tag, instead_of)
         )
         self.database.go()
         for hint in hints:
             await hint
-        answer = await reply
-        tagged = tag_as(Submitted, answer)
-        is_about_another = tagged in {Submitted.KNOWN, Submitted.CONFLICT}
-        return Submittal(tagged, ResponseId(answer[1].decode()) if is_about_another else rid)
+        answer: list[bytes] = await reply
+        return answer
+
+    @staticmethod
+    def _submit_keys(submission: Submission, tag: SessionTag) -> list[str]:
+        rid = submission.response_id
+        job = keys.job(rid)
+        return [
+            job,
+            keys.log(rid),
+            keys.session(tag),
+            keys.live(tag),
+            keys.lanes(tag),
+            keys.seen(rid),
+            job if submission.event_id is None else keys.creation(tag, submission.event_id),
+        ]
+
+    def _submit_args(self, submission: Submission, tag: SessionTag, instead_of: ResponseId | None) -> list[Argument]:
+        return [
+            submission.response_id,
+            submission.principal.tenant,
+            submission.principal.subject,
+            submission.session,
+            encode(submission.session),
+            submission.lane,
+            MOST_WAITING_IN_LANE,
+            self._live_ttl_ms,
+            self._session_ttl_ms,
+            submission.envelope,
+            submission.base,
+            submission.request,
+            submission.record,
+            keys.events(tag),
+            encode(submission.chain),
+            int(submission.is_stored),
+            submission.digest if submission.event_id is not None else "",
+            instead_of or "",
+            _ms(presence_ttl_s(submission.abandon_s)),
+            submission.abandon_s,
+            submission.deadline_s,
+            submission.trace,
+        ]
 
     async def created_before(self, submission: Submission) -> Submittal | None:
         """Return what the submission's event id has created before: `known`, or `conflict` with another request."""
@@ -495,18 +545,18 @@ class Store(Reads):
 
     # ── shared ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _index(self, tag: SessionTag) -> list[Any]:
+    def _index_commands(self, tag: SessionTag) -> list[tuple[Argument, ...]]:
         return [
             # The score tells the sweep that a submit may be under way.
-            self.database.call("ZADD", keys.SESSIONS, int(time.time()), tag),
-            self.database.call("PEXPIRE", keys.SESSIONS, self._live_ttl_ms + _ms(86400)),
+            ("ZADD", keys.SESSIONS, int(time.time()), tag),
+            ("PEXPIRE", keys.SESSIONS, self._index_ttl_ms),
         ]
 
+    def _enqueue_commands(self, rid: ResponseId) -> list[tuple[Argument, ...]]:
+        return [("XADD", keys.QUEUE, "*", "job", rid), ("PEXPIRE", keys.QUEUE, self._live_ttl_ms)]
+
     def _enqueue(self, rid: ResponseId) -> list[Any]:
-        return [
-            self.database.call("XADD", keys.QUEUE, "*", "job", rid),
-            self.database.call("PEXPIRE", keys.QUEUE, self._live_ttl_ms),
-        ]
+        return [self.database.call(*command) for command in self._enqueue_commands(rid)]
 
     def _tell_stopped(self, path: StopPath) -> None:
         """Tell of a stop that a script settled, of a job that no worker had."""

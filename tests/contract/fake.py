@@ -30,6 +30,13 @@ class FakeDatabase(Database):
             reply.set_exception(error)
         return reply
 
+    def together(self, commands: Sequence[tuple[Argument, ...]]) -> "asyncio.Future[list[Any] | None]":
+        """Have no transactions: what would be one is run command by command."""
+        del commands
+        refused: asyncio.Future[list[Any] | None] = asyncio.get_running_loop().create_future()
+        refused.set_result(None)
+        return refused
+
     def go(self) -> None:
         """Have nothing to send: all ran when it was called."""
 

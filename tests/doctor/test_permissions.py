@@ -39,6 +39,8 @@ _KNOWN = {
     "INFO",
     "PING",
     "TIME",
+    "MULTI",
+    "EXEC",
 }
 
 

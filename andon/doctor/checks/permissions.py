@@ -25,7 +25,7 @@ KEYED: Final = (
 LONGER: Final = (
     ("XGROUP", "CREATE"), ("XGROUP", "DELCONSUMER"), ("XREADGROUP",), ("EVAL",), ("EVALSHA",),
 )  # fmt: skip
-KEYLESS: Final = (("TIME",), ("INFO",), ("PING",), ("SCRIPT", "LOAD"), ("WAIT",))
+KEYLESS: Final = (("TIME",), ("INFO",), ("PING",), ("SCRIPT", "LOAD"), ("WAIT",), ("MULTI",), ("EXEC",))
 IN_A_CLUSTER: Final = (("ASKING",), ("CLUSTER", "INFO"), ("CLUSTER", "SLOTS"))
 WITH_SENTINELS: Final = (("ROLE",),)
 CHANNELS: Final = ("PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE")
