@@ -6,6 +6,8 @@ entry that was read stays pending in the group until it is dropped, so a reader 
 what it left.
 """
 
+import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -13,10 +15,14 @@ from redis.exceptions import ResponseError
 
 from andon import keys
 from andon.database import Database
+from andon.hearer import hear, settle
 from andon.ids import ResponseId, WorkerId
+from andon.link import Argument
 
 _ADOPT_AT_ONCE: Final = 100
 _KEY_TTL_S: Final = 86400  # longer than any entry may wait
+# Until a read that should have come back empty counts as lost.
+_SPARE_S: Final = 2.0
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -41,18 +47,44 @@ class Queue:
 
     async def read(self, most: int, *, block_s: float) -> list[Entry]:
         """Wait up to `block_s` for entries. Cancelling it is safe: what was read stays pending."""
-        command = (
+        return await self._read(self._reader.call(*self._reading(most, block_s), timeout_s=block_s + _SPARE_S))
+
+    async def read_to(self, take: Callable[[list[Entry]], None], most: int, *, block_s: float) -> None:
+        """Read, and have the entries taken within the callback in which they came, where that can be."""
+        if self._reader.is_spread:
+            take(await self.read(most, block_s=block_s))
+            return
+        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def on_reply(told: Any) -> None:
+            if reply.done():
+                return  # its reader was cancelled: what was read stays pending
+            try:
+                if told and not isinstance(told, Exception):
+                    take(_entries(told[0][1]))
+            except Exception as error:  # noqa: BLE001  raised to whoever reads
+                reply.set_exception(error)
+            else:
+                settle(reply, told)
+
+        hear(self._reader, [self._reading(most, block_s)], on_reply, timeout_s=block_s + _SPARE_S)
+        await self._read(reply)
+
+    def _reading(self, most: int, block_s: float) -> tuple[Argument, ...]:
+        return (
             "XREADGROUP", "GROUP", keys.QUEUE_GROUP, self._worker_id,
             "COUNT", most, "BLOCK", max(1, int(block_s * 1000)), "STREAMS", keys.QUEUE, ">",
         )  # fmt: skip
+
+    async def _read(self, reply: "asyncio.Future[Any]") -> list[Entry]:
         try:
-            reply = await self._reader.call(*command, timeout_s=block_s + 2.0)
+            read = await reply
         except ResponseError as error:
             if not str(error).startswith("NOGROUP"):
                 raise
             await self._make_group()
             return []
-        return _entries(reply[0][1]) if reply else []
+        return _entries(read[0][1]) if read else []
 
     async def put(self, response_id: ResponseId) -> None:
         """Write an entry: for a job that was lost from the queue, or for one that was read and not claimed."""

@@ -14,6 +14,7 @@ from andon import keys
 from andon.appender import Appender
 from andon.database import Database
 from andon.frames import decode, encode
+from andon.hearer import hear
 from andon.ids import Principal, ResponseId, SessionTag, WorkerId, tag_of
 from andon.lease import KEYS_TTL_MS
 from andon.link import Argument
@@ -73,6 +74,25 @@ def _append_keys(job: Claimed) -> list[str]:
 def _append_constants(job: Claimed) -> list[str | int]:
     """Return those of the append's arguments that a run never changes; they come first."""
     return [job.response_id, job.worker_id, job.generation, keys.events(job.tag)]
+
+
+def _claimed(rid: ResponseId, worker_id: WorkerId, answer: list[Any]) -> Claimed:
+    _, generation, length, request, envelope, base, record, earlier, chain, abandon_s, left_s, *whose = answer
+    return Claimed(
+        rid,
+        worker_id,
+        int(generation),
+        int(length),
+        request,
+        envelope,
+        base,
+        record,
+        int(earlier),
+        tuple(decode(chain)),
+        float(abandon_s),
+        float(left_s) if left_s else None,
+        whose_of(whose),
+    )
 
 
 def presence_ttl_s(abandon_s: float) -> float:
@@ -390,57 +410,74 @@ class Store(Reads):
 
     async def claim(self, rid: ResponseId, worker_id: WorkerId) -> Claimed | Refused:
         """Become the owner of a queued job. The worker's job set is written first, so that it is a superset."""
-        hints = [
-            self.database.call("SADD", keys.worker_jobs(worker_id), rid),
-            # A worker that dies before its next beat must not leave the set for ever.
-            self.database.call("PEXPIRE", keys.worker_jobs(worker_id), KEYS_TTL_MS),
-        ]
+        *before, _ = self._claim_commands(rid, worker_id)
+        hints = [self.database.call(*command) for command in before]
         await self.database.first(hints)
-        reply = self.database.eval(
-            script("claim"),
-            keys.of_ending(rid),
-            [
-                rid,
-                worker_id,
-                self._live_ttl_ms,
-                self._log_ttl_ms,
-                self._outbox_ttl_ms,
-                self.settings.queue_ttl_s,
-                _QUEUE_TIMEOUT,
-                keys.events(tag_of(rid)),
-                self._turn_ttl_ms,
-                _DEADLINE_EXCEEDED,
-            ],
-        )
+        reply = self.database.eval(script("claim"), keys.of_ending(rid), self._claim_args(rid, worker_id))
         self.database.go()
         for hint in hints:
             await hint
-        answer = await reply
-        if answer[0] != b"claimed":
-            refused = tag_as(Refused, answer)
-            if refused is Refused.STOPPED:
-                self._tell_stopped(StopPath.CLAIM)
-            elif refused is Refused.EXPIRED:
-                self.telemetry.ended(Status.FAILED)
-            if refused in {Refused.STOPPED, Refused.EXPIRED}:
-                await self._give_turn(id_of(answer[1]))
-            return refused
-        _, generation, length, request, envelope, base, record, earlier, chain, abandon_s, left_s, *whose = answer
-        return Claimed(
+        return await self.finish_claim(rid, worker_id, await reply)
+
+    def begin_claim(self, rid: ResponseId, worker_id: WorkerId, on_claim: Callable[[Claimed | Any], None]) -> bool:
+        """Send a claim within this call, and tell of it within the callback in which it is answered.
+
+        `on_claim` gets the job, or else what `finish_claim` is to be given; maybe at once. False where the job set is
+        on another server than the job: then nothing is sent.
+        """
+        if self.database.is_spread:
+            return False
+
+        def on_reply(told: Any) -> None:
+            try:
+                if not isinstance(told, Exception) and told[0] == b"claimed":
+                    told = _claimed(rid, worker_id, told)
+            except Exception as error:  # noqa: BLE001  an answer that is none: raised by whoever finishes the claim
+                told = error
+            on_claim(told)
+
+        hear(self.database, self._claim_commands(rid, worker_id), on_reply, if_unknown=script("claim").text)
+        self.database.go()
+        return True
+
+    async def finish_claim(self, rid: ResponseId, worker_id: WorkerId, told: Any) -> Claimed | Refused:
+        """Read what a claim was answered, and do what a refusal asks for. Raises what came instead of an answer."""
+        if isinstance(told, Exception):
+            raise told
+        if told[0] == b"claimed":
+            return _claimed(rid, worker_id, told)
+        refused = tag_as(Refused, told)
+        if refused is Refused.STOPPED:
+            self._tell_stopped(StopPath.CLAIM)
+        elif refused is Refused.EXPIRED:
+            self.telemetry.ended(Status.FAILED)
+        if refused in {Refused.STOPPED, Refused.EXPIRED}:
+            await self._give_turn(id_of(told[1]))
+        return refused
+
+    def _claim_commands(self, rid: ResponseId, worker_id: WorkerId) -> list[tuple[Argument, ...]]:
+        """Return what a claim is on one server: the hints, then the script."""
+        jobs, names = keys.worker_jobs(worker_id), keys.of_ending(rid)
+        return [
+            ("SADD", jobs, rid),
+            # A worker that dies before its next beat must not leave the set for ever.
+            ("PEXPIRE", jobs, KEYS_TTL_MS),
+            ("EVALSHA", script("claim").sha, len(names), *names, *self._claim_args(rid, worker_id)),
+        ]
+
+    def _claim_args(self, rid: ResponseId, worker_id: WorkerId) -> list[Argument]:
+        return [
             rid,
             worker_id,
-            int(generation),
-            int(length),
-            request,
-            envelope,
-            base,
-            record,
-            int(earlier),
-            tuple(decode(chain)),
-            float(abandon_s),
-            float(left_s) if left_s else None,
-            whose_of(whose),
-        )
+            self._live_ttl_ms,
+            self._log_ttl_ms,
+            self._outbox_ttl_ms,
+            self.settings.queue_ttl_s,
+            _QUEUE_TIMEOUT,
+            keys.events(tag_of(rid)),
+            self._turn_ttl_ms,
+            _DEADLINE_EXCEEDED,
+        ]
 
     async def append(self, job: Claimed, first: int, frames: list[bytes], *, renew: bool) -> Outcome:
         """Log frames numbered from `first` and publish them. `renew`: renew the keys' time to live as well."""

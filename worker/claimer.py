@@ -10,6 +10,7 @@ claimed by a worker that is deaf or draining.
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -39,6 +40,18 @@ _STORE_RETRY_S: Final = 0.25
 _STORE_RETRY_MOST_S: Final = 2.0
 
 
+class _Begun:
+    """An entry that is being decided."""
+
+    __slots__ = ("decided", "entry", "told")
+
+    def __init__(self, entry: Entry, decided: "asyncio.Future[None]") -> None:
+        self.entry = entry
+        self.decided = decided
+        # What its first claim was answered, or why it was not; None where there is nothing to finish.
+        self.told: Any = None
+
+
 class Claimer:
     """The claims of one life of a worker."""
 
@@ -63,10 +76,14 @@ class Claimer:
         self._start = start
         self._spawn = spawn
         self._stopping = False
+        # `run` has ended, or was cancelled.
+        self._is_over = False
         # Entries that were read and whose claim is not decided: they take room.
         self._undecided = 0
         # Entries that are needed no more; while there are any, a task is about to drop them.
         self._needless: list[Entry] = []
+        # Of the entries that were read last: done when they are decided.
+        self._fresh: list[asyncio.Future[None]] = []
 
     def stop(self) -> None:
         """Stop claiming; `run` returns within half a second, as soon as Redis answers."""
@@ -77,23 +94,30 @@ class Claimer:
 
         A claim that is answered after this returned would start a run that no drain sees.
         """
+        try:
+            await self._claim_until_stopped()
+            while self._undecided or self._needless:
+                await self._wait_for_room()
+        finally:
+            self._is_over = True
+
+    async def _claim_until_stopped(self) -> None:
         while not self._stopping:
             room = self._concurrency - len(self._roster) - self._undecided
             if room <= 0 or not self._hears():
                 await self._wait_for_room()
                 continue
+            self._fresh = []
             try:
-                entries = await self._queue.read(min(room, _MOST_AT_ONCE), block_s=_BLOCK_S)
+                await self._queue.read_to(self.take, min(room, _MOST_AT_ONCE), block_s=_BLOCK_S)
             except StoreUnavailable as error:
                 _log.warning("claimer.store_away", error=str(error))
                 await asyncio.sleep(_STORE_RETRY_S)
                 continue
-            if deciding := self.take(entries):
+            if self._fresh:
                 # The next read comes after their claims, and after the requests to the model: somebody waits for them.
-                await asyncio.wait(deciding, timeout=_READ_AGAIN_S)
+                await asyncio.wait(self._fresh, timeout=_READ_AGAIN_S)
                 await asyncio.sleep(0)
-        while self._undecided or self._needless:
-            await self._wait_for_room()
 
     async def adopt(self, *, every_s: float) -> None:
         """Take over entries that some reader holds without deciding them, for ever: it died, or lost Redis."""
@@ -114,21 +138,64 @@ class Claimer:
         except TimeoutError:
             pass  # deafness ends without an event: look again
 
-    def take(self, entries: list[Entry]) -> "list[asyncio.Task[None]]":
-        """Decide entries, each in a task of its own, which are returned: one slow claim holds up no other."""
-        self._undecided += len(entries)
-        return [self._spawn(self._decide(entry)) for entry in entries]
+    def take(self, entries: list[Entry]) -> None:
+        """Decide entries, each on its own: one slow claim holds up no other. Does not wait, and does not fail.
 
-    async def _decide(self, entry: Entry) -> None:
+        The claims leave within this call, and runs begin within the callback in which they are answered.
+        """
+        self._undecided += len(entries)
+        for entry in entries:
+            begun = _Begun(entry, asyncio.get_running_loop().create_future())
+            self._fresh.append(begun.decided)
+            is_sent = (
+                not self._stopping
+                and self._hears()
+                and self._store.begin_claim(entry.response_id, self._worker_id, partial(self._answered, begun))
+            )
+            if not is_sent:
+                self._spawn(self._decide(begun))
+
+    def _answered(self, begun: "_Begun", told: Claimed | Any) -> None:
+        """Start the run that was claimed; anything else is for a task to see to."""
+        if not isinstance(told, Claimed):
+            begun.told = told
+            self._spawn(self._decide(begun))
+            return
         try:
-            if await self._insist(entry):
+            self._start_once(told)
+        except Exception as error:  # noqa: BLE001  our bug: raised where it ends the worker, not its connection
+            begun.told = error
+            self._spawn(self._decide(begun))
+        else:
+            # The request to the model leaves in the next turn: what follows the start comes after it.
+            asyncio.get_running_loop().call_soon(self._started, begun)
+
+    def _started(self, begun: "_Begun") -> None:
+        if (
+            not self._is_over
+        ):  # else nobody owns tasks any more: the entry stays pending, and whoever adopts it drops it
+            self._drop_soon(begun.entry)
+        self._note_decided(begun)
+
+    def _start_once(self, claimed: Claimed) -> None:
+        if claimed.response_id not in self._roster:  # a second entry of a job that runs here
+            self._start(claimed)
+
+    def _note_decided(self, begun: "_Begun") -> None:
+        self._undecided -= 1
+        begun.decided.set_result(None)
+        self._roster.changed.set()
+
+    async def _decide(self, begun: "_Begun") -> None:
+        entry = begun.entry
+        try:
+            if await self._insist(begun):
                 self._drop_soon(entry)
         except StoreUnavailable as error:
             # Claimed or not, the entry stays pending: whoever adopts it finds out.
             _log.warning("claim.undecided", response=entry.response_id, error=str(error))
         finally:
-            self._undecided -= 1
-            self._roster.changed.set()
+            self._note_decided(begun)
 
     def _drop_soon(self, entry: Entry) -> None:
         self._needless.append(entry)
@@ -145,7 +212,7 @@ class Claimer:
         finally:
             self._roster.changed.set()
 
-    async def _insist(self, entry: Entry) -> bool:
+    async def _insist(self, begun: "_Begun") -> bool:
         """Try to claim until Redis answers: others would adopt the entry only after two leases. True as of `_claim`.
 
         A repeat is answered as the claim was whose reply was lost.
@@ -153,25 +220,28 @@ class Claimer:
         delay_s = _STORE_RETRY_S
         while True:
             try:
-                return await self._claim(entry)
+                return await self._claim(begun)
             except StoreUnavailable as error:
                 if self._stopping:
                     raise
-                _log.info("claim.repeated", response=entry.response_id, error=str(error))
+                _log.info("claim.repeated", response=begun.entry.response_id, error=str(error))
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, _STORE_RETRY_MOST_S)
 
-    async def _claim(self, entry: Entry) -> bool:
-        """Try to claim; True if the entry is needed no more."""
-        delay_s = _NOT_THERE_YET_S
+    async def _claim(self, begun: "_Begun") -> bool:
+        """Try to claim; True if the entry is needed no more. A claim that was begun is finished first."""
+        entry, delay_s = begun.entry, _NOT_THERE_YET_S
         while True:
+            told, begun.told = begun.told, None
+            if told is not None:
+                claimed = await self._store.finish_claim(entry.response_id, self._worker_id, told)
             # Deaf since it was read: reads block for a while.
-            if self._stopping or not self._hears():
+            elif self._stopping or not self._hears():
                 return await self._put_back(entry)
-            claimed = await self._store.claim(entry.response_id, self._worker_id)
+            else:
+                claimed = await self._store.claim(entry.response_id, self._worker_id)
             if isinstance(claimed, Claimed):
-                if claimed.response_id not in self._roster:  # a second entry of a job that runs here
-                    self._start(claimed)
+                self._start_once(claimed)
                 return True
             await self._store.forget(self._worker_id, entry.response_id)
             if claimed not in _TOO_EARLY or time.time() - entry.written_at_s > _GRACE_S:

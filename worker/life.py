@@ -110,7 +110,10 @@ class Life:
                 store=self._store,
                 roster=roster,
                 concurrency=self._settings.worker_concurrency,
-                hears=lambda: not control.deaf and beat.stands and not self._lost.is_set(),
+                hears=lambda: (
+                    # A claim leaves as its entry comes, before the drain has told the claimer.
+                    not (control.deaf or self._lost.is_set() or self._shutdown.requested) and beat.stands
+                ),
                 start=lambda claimed: self._start(roster, claimed, lookout),
                 spawn=group.create_task,
             )

@@ -13,7 +13,7 @@ from andon.database import Database
 from andon.errors import StoreUnavailable
 from andon.ids import ANONYMOUS, ResponseId, WorkerId, new_worker_id
 from andon.lease import About, Leases
-from andon.link import Argument
+from andon.link import Argument, Call, fail
 from andon.queue import Queue
 from andon.replies import Claimed
 from andon.response import Status
@@ -23,6 +23,7 @@ from andon.store import Store
 from tests.contract.jobs import WORKER, claim, log_of, running, settle, submission, submitted
 from tests.reliability.shop import Shop
 from tests.reliability.test_rescue import die
+from tests.stack.waiting import wait_until
 
 _ABOUT = About(host="h", pid=1, live=0, concurrency=1, draining=False)
 _TERMINAL = {"response.completed", "response.incomplete", "response.failed"}
@@ -33,13 +34,29 @@ class DyingDatabase(Database):
 
     def __init__(self, database: Database, commands: int) -> None:
         self._real = database
+        self.timeout_s = database.timeout_s
         self.left = commands
+        # Whether transactions are refused, as by a user who has no right to them: then all goes command by command.
+        self.refuses_together = True
 
     def call(self, *args: Argument, timeout_s: float | None = None) -> "asyncio.Future[Any]":
         return self._real.call(*args, timeout_s=timeout_s) if self._lives() else self._died()
 
     def eval(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> "asyncio.Future[Any]":
         return self._real.eval(script, keys, args) if self._lives() else self._died()
+
+    def together(self, commands: Sequence[tuple[Argument, ...]]) -> "asyncio.Future[list[Any] | None]":
+        if not self.refuses_together:
+            return self._real.together(commands) if self._lives() else self._died()
+        refused: asyncio.Future[list[Any] | None] = asyncio.get_running_loop().create_future()
+        refused.set_result(None)
+        return refused
+
+    def queue(self, call: Call) -> None:
+        if self._lives():
+            self._real.queue(call)
+        else:
+            fail(call, "the process is dead")
 
     def go(self) -> None:
         self._real.go()
@@ -67,9 +84,22 @@ async def _submit_in_lane(store: Store, _: ResponseId | None, __: Claimed | None
     await store.submit(submission(lane="s/lane"))
 
 
+async def _submit_together(store: Store, _: ResponseId | None, __: Claimed | None) -> None:
+    assert isinstance(store.database, DyingDatabase)
+    store.database.refuses_together = False
+    await store.submit(submission(lane="s/lane"))
+
+
 async def _claim(store: Store, waiting: ResponseId | None, _: Claimed | None) -> None:
     assert waiting is not None
     await store.claim(waiting, WORKER)
+
+
+async def _begin_claim(store: Store, waiting: ResponseId | None, __: Claimed | None) -> None:
+    assert waiting is not None
+    told: list[Any] = []
+    assert store.begin_claim(waiting, WORKER, told.append)
+    await wait_until(lambda: told)
 
 
 async def _stop(store: Store, _: ResponseId | None, job: Claimed | None) -> None:
@@ -95,7 +125,9 @@ async def _enqueue(store: Store, waiting: ResponseId | None, _: Claimed | None) 
 _OPERATIONS: dict[str, Operation] = {
     "submit": _submit,
     "submit_in_lane": _submit_in_lane,
+    "submit_together": _submit_together,
     "claim": _claim,
+    "begin_claim": _begin_claim,
     "stop": _stop,
     "settle": _settle,
     "requeue": _requeue,

@@ -1,7 +1,8 @@
 """Pub/sub that knows when it is deaf, and a claim or drain that comes at a bad moment."""
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -78,7 +79,21 @@ class _LateClaim:
             await self.answer.wait()
             return claimed
 
+        begin_claim = Store.begin_claim
+
+        def begun_late(store: Store, rid: ResponseId, worker_id: WorkerId, on_claim: Callable[[Any], None]) -> bool:
+            return begin_claim(store, rid, worker_id, partial(self._tell_soon, on_claim))
+
         monkeypatch.setattr(Store, "claim", late)
+        monkeypatch.setattr(Store, "begin_claim", begun_late)
+
+    def _tell_soon(self, on_claim: Callable[[Any], None], told: Any) -> None:
+        self.sent.set()
+        self._telling = asyncio.ensure_future(self._tell(on_claim, told))
+
+    async def _tell(self, on_claim: Callable[[Any], None], told: Any) -> None:
+        await self.answer.wait()
+        on_claim(told)
 
 
 async def test_a_claim_answered_after_its_worker_was_lost_starts_nothing(

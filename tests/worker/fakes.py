@@ -4,7 +4,7 @@ Each keeps what was asked of it. Does not own what is true: that is the scripts'
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from andon.errors import StoreUnavailable
@@ -85,6 +85,8 @@ class FakeStore(Store):
     def __init__(self) -> None:
         super().__init__(FakeDatabase(), Settings())
         self.is_away = False
+        # Whether claims are answered within a callback, as on one server.
+        self.begins_claims = False
         self.outcome = Outcome(Written.OK)
         # What the next claims of a response answer, the last one for ever.
         self.claims: dict[ResponseId, list[Claimed | Refused]] = {}
@@ -111,10 +113,34 @@ class FakeStore(Store):
 
     async def claim(self, rid: ResponseId, worker_id: WorkerId) -> Claimed | Refused:
         """Answer what is next."""
+        return self._next_claim(rid, worker_id)
+
+    def _next_claim(self, rid: ResponseId, worker_id: WorkerId) -> Claimed | Refused:
         assert worker_id == WORKER
         self._answer()
         answers = self.claims[rid]
         return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    def begin_claim(self, rid: ResponseId, worker_id: WorkerId, on_claim: Callable[[Any], None]) -> bool:
+        """Answer what is next, a turn later, where claims are begun."""
+        if self.begins_claims:
+            asyncio.get_running_loop().call_soon(self._tell_claim, rid, worker_id, on_claim)
+        return self.begins_claims
+
+    def _tell_claim(self, rid: ResponseId, worker_id: WorkerId, on_claim: Callable[[Any], None]) -> None:
+        try:
+            on_claim(self._next_claim(rid, worker_id))
+        except StoreUnavailable as error:
+            on_claim(error)
+
+    async def finish_claim(self, rid: ResponseId, worker_id: WorkerId, told: Any) -> Claimed | Refused:
+        """Read what was told."""
+        assert worker_id == WORKER
+        assert rid in self.claims
+        if isinstance(told, Exception):
+            raise told
+        assert isinstance(told, Claimed | Refused)
+        return told
 
     async def are_present(self, ids: list[ResponseId]) -> list[bool]:
         """Tell of each."""

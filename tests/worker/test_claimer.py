@@ -1,5 +1,6 @@
 import asyncio
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -41,6 +42,10 @@ class FakeQueue(Queue):
         self.reads.append(most)
         taken, self.waiting = self.waiting[:most], self.waiting[most:]
         return taken
+
+    async def read_to(self, take: Callable[[list[Entry]], None], most: int, *, block_s: float) -> None:
+        """Give what waits, to be taken."""
+        take(await self.read(most, block_s=block_s))
 
     async def adopt(self, *, idle_s: float) -> list[Entry]:
         """Give what others left."""
@@ -101,11 +106,14 @@ class Desk:
         await self.tasks.done()
 
 
-@pytest.fixture
-async def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
+@pytest.fixture(params=["begun", "plain"])
+async def desk(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Desk:
+    """Give a claimer whose claims leave as their entries come, and one that has a task see to each."""
     monkeypatch.setattr("worker.claimer._STORE_RETRY_S", 0.002)
     monkeypatch.setattr("worker.claimer._NOT_THERE_YET_S", 0.002)
-    return Desk()
+    made = Desk()
+    made.store.begins_claims = request.param == "begun"
+    return made
 
 
 async def test_a_claimed_job_is_started_and_its_entry_dropped(desk: Desk) -> None:
