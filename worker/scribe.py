@@ -15,11 +15,13 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextvars import copy_context
+from functools import cached_property
 from typing import Any, Final
 
 import structlog
 from structlog.contextvars import bind_contextvars
 
+from andon.appender import Appender
 from andon.errors import StoreUnavailable
 from andon.frames import decode
 from andon.ids import ResponseId
@@ -81,7 +83,6 @@ class Scribe:
         self._trace = RunTrace(job)
         fields = {**about(job.response_id, job.whose), **trace_fields(self._trace.context)}
         self._fields = fields
-        self._log = _log.bind(**fields, generation=job.generation)
         self._pump = Pump(
             source,
             retries=settings.upstream_retries,
@@ -99,7 +100,6 @@ class Scribe:
         # Why this run ends.
         self._judgement = Judgement(self._log)
         self._wake = asyncio.Event()
-        self._appender = store.appender(job, self._answered)
         # Whether the append in flight renews the keys.
         self._is_renewing = False
         # Runs while all that is to be appended only opens something.
@@ -116,6 +116,15 @@ class Scribe:
         self._stopped: Stopped | None = None
         # Loop time of the last look at whether anybody is attached.
         self.looked_for_presence_at = self.heard_at
+
+    @cached_property
+    def _log(self) -> Any:
+        return _log.bind(**self._fields, generation=self.job.generation)
+
+    @cached_property
+    def _appender(self) -> Appender:
+        """Make what appends, once: the request to the model does not wait for it."""
+        return self._store.appender(self.job, self._answered)
 
     @property
     def response_id(self) -> ResponseId:
@@ -270,6 +279,7 @@ class Scribe:
         """Run the job to its ending. See the module for what it guarantees."""
         # What is logged for this run says so, in the tasks that it starts as well: the pump's, those of one's own code.
         bind_contextvars(**trace_fields(self._trace.context))
+        _ = self._appender  # made while the model thinks
         timeouts = [self._loop.call_later(self._settings.max_run_s, self._run_timed_out)]
         if self.job.left_s is not None:
             timeouts.append(self._loop.call_later(self.job.left_s, self._deadline_passed))

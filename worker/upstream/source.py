@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import copy_context
 from typing import Any, Final, Literal, Protocol, Self, TypeAlias
 
-from andon.pieces import Cause, Failure, Finish, Piece
+from andon.pieces import Cause, Delta, Failure, Finish, Piece
 from andon.tracing import Attribute, Attributes, here
 from worker.upstream import chat_request, responses
 from worker.upstream.chat import ChatTranslator
@@ -23,7 +23,7 @@ from worker.upstream.errors import SseEventTooLargeError, UpstreamError
 from worker.upstream.failures import failed, garbage_failure
 from worker.upstream.pushed_stream import PushedStream
 from worker.upstream.responses import ResponsesTranslator
-from worker.upstream.sse import SseParser
+from worker.upstream.sse import SseEvent, SseParser
 from worker.upstream.stream import ByteStream
 from worker.upstream.translator import Translator, TranslatorContext
 
@@ -122,6 +122,8 @@ class HttpPieceStream:
         # The first event has come; more pieces are wanted. Both of a stream that is heard so.
         self._began = False
         self._is_wanted = True
+        # Whether its first text was given.
+        self._has_text = False
         self._parser = SseParser()
         self._first: list[Piece] = []  # pieces that came with the first event, not yet given
         self._closed = False  # `close` was called: what follows is its effect, not the upstream's doing
@@ -163,26 +165,42 @@ class HttpPieceStream:
         self._stream = stream
 
     def _hear(self, chunk: bytes) -> bool:
-        if not self._began:
-            return self._hear_first(chunk)
-        assert self._take is not None
-        _, pieces = self._parsed(chunk)
-        if pieces:
-            self._is_wanted = self._take(pieces)
+        events = self._events(chunk)
+        if not events:
+            return True
+        if self._has_text:
+            self._give(self._translated(events))
+        else:
+            self._hear_first(events)
         return self._is_wanted and not (self._closed or self._translator.finished)
 
-    def _hear_first(self, chunk: bytes) -> bool:
+    def _hear_first(self, events: list[SseEvent]) -> None:
+        """Give the first text as soon as it is there: whoever asked waits for it, and not for what came with it."""
         assert self._take is not None
-        self._began, pieces = self._context.run(self._parsed, chunk)
-        if not self._began:
-            return True
+        pieces: list[Piece] = []
+        for count, event in enumerate(events, 1):
+            pieces += self._context.run(self._translator.feed, event)
+            if pieces and isinstance(pieces[-1], Delta):
+                self._has_text = True
+                self._begin_with(pieces)
+                if rest := self._translated(events[count:]):
+                    # Even where nothing more is wanted now: it has come, and is counted as thrown away.
+                    self._is_wanted = self._take(rest)
+                return
+        self._begin_with(pieces)
+
+    def _begin_with(self, pieces: list[Piece]) -> None:
+        is_first, self._began = not self._began, True
         self._tell_heard()
-        if _failure_at_once(pieces) is not None:
-            self._first = pieces
-            return False
-        if pieces:
+        if is_first and _failure_at_once(pieces) is not None:
+            self._first, self._is_wanted = pieces, False
+        else:
+            self._give(pieces)
+
+    def _give(self, pieces: list[Piece]) -> None:
+        assert self._take is not None
+        if pieces and self._is_wanted and not self._closed:
             self._is_wanted = self._take(pieces)
-        return self._is_wanted and not (self._closed or self._translator.finished)
 
     def _tell_heard(self) -> None:
         if self._heard is not None and not self._heard.done():
@@ -252,17 +270,24 @@ class HttpPieceStream:
 
     def _parsed(self, chunk: bytes) -> tuple[bool, list[Piece]]:
         """Return whether an event came with these bytes, and its pieces. Raises UpstreamError for garbage."""
+        events = self._events(chunk)
+        return bool(events), self._translated(events)
+
+    def _events(self, chunk: bytes) -> list[SseEvent]:
+        """Return the events that these bytes make whole. Raises UpstreamError for garbage."""
         try:
-            events = self._parser.feed(chunk)
+            return self._parser.feed(chunk)
         except SseEventTooLargeError as error:
             failure = garbage_failure(str(error))
             raise UpstreamError(failure, retryable=False) from error
+
+    def _translated(self, events: list[SseEvent]) -> list[Piece]:
         if len(events) == 1:
-            return True, self._translator.feed(events[0])
+            return self._translator.feed(events[0])
         pieces: list[Piece] = []
         for event in events:
             pieces += self._translator.feed(event)
-        return bool(events), pieces
+        return pieces
 
 
 def _failure_at_once(first: list[Piece]) -> Failure | None:
