@@ -96,6 +96,11 @@ class Places:
         """Tell whether live responses are counted at all."""
         return bool(self._settings.max_live_per_principal or self._settings.max_live_per_tenant)
 
+    @property
+    def are_unlimited(self) -> bool:
+        """Tell whether nothing is counted here: then `take` asks nobody."""
+        return not (self.are_counted or self._settings.creates_per_minute)
+
     def _rooms(self, tenant: str, subject: str) -> list[_Room]:
         settings, rooms = self._settings, []
         if settings.max_live_per_principal or settings.creates_per_minute:

@@ -53,6 +53,10 @@ _OF_THE_SOCKET: Final = frozenset(
 )
 
 
+# Those that most creates do without.
+_RARE: Final = _OF_THE_SOCKET - {"type", EVENT_ID.name}
+
+
 class Create(msgspec.Struct, frozen=True):
     """`response.create`: start a job. `body` is the Responses create body, without the socket's own members."""
 
@@ -196,12 +200,15 @@ def _parse_steer(event: dict[str, Any], event_id: str | None) -> Steer:
 
 
 def _parse_create(event: dict[str, Any], event_id: str | None) -> Create:
-    stream_id = STREAM_ID.read(event)
+    is_plain = _RARE.isdisjoint(event)
+    stream_id = None if is_plain else STREAM_ID.read(event)
     body = {name: value for name, value in event.items() if name not in _OF_THE_SOCKET}
     check_create_body(body)
     if body.get("background"):
         message = "`background` is not for the socket: leave it out; a job survives its socket, retrieve it later."
         raise RequestError("unsupported_parameter", message, param="background")
+    if is_plain:
+        return Create(body, None, event_id)
     return Create(body, stream_id, event_id, abandon_s(event), deadline_s(event), trace=_trace(event))
 
 

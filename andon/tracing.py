@@ -233,6 +233,11 @@ def used(tracing: Tracing) -> Iterator[None]:
         _tracing = before
 
 
+def makes_spans() -> bool:
+    """Tell whether this process makes spans; where not, a context is carried on as it came."""
+    return not isinstance(_tracing, _NoTracing)
+
+
 @contextlib.contextmanager
 def being_active(span: Span) -> Iterator[None]:
     """Have `here` return this span within the block. For the making of spans; others say `span.active()`."""

@@ -48,6 +48,10 @@ class Attachments:
         """Tell whether the socket follows this response."""
         return response_id in self._attached
 
+    def holds(self, tag: SessionTag) -> bool:
+        """Tell whether a session's channel is held: then `hold` waits for nothing."""
+        return tag in self._held
+
     async def hold(self, tag: SessionTag) -> None:
         """Subscribe to a session's channel, once a socket. Raises StoreUnavailable."""
         if tag not in self._held:

@@ -13,16 +13,18 @@ from typing import Any, assert_never
 
 import msgspec
 
+from andon import tracing
 from andon.answers import cancel_accepted, cancel_done, cancel_failed, live_answer
 from andon.audit import Asker
 from andon.errors import NotFoundError, OverloadedError, RequestError, RetryLaterError, StoreUnavailable
 from andon.ids import Principal, ResponseId, SessionName, SocketId, new_response_id, session_tag, tag_of
 from andon.members import response_not_found
 from andon.protocol import Cancel, Create, Retrieve
-from andon.replies import StopOutcome, StopReceipt, Submitted
+from andon.replies import StopOutcome, StopReceipt, Submission, Submittal, Submitted
 from andon.settings import Settings
 from andon.store import Store
-from andon.tracing import Span
+from andon.tracing import Span, TraceContext
+from gateway.attachment import Attachment
 from gateway.attachments import Attachments
 from gateway.bounds import check_bounds
 from gateway.counted import counted
@@ -31,6 +33,15 @@ from gateway.creation import submission, turns_before
 from gateway.stops import Begun, Stops
 from gateway.submitter import Submitter
 from gateway.watching import Watching
+
+
+class BegunCreate(msgspec.Struct, frozen=True):
+    """A create whose submit was sent."""
+
+    new: Submission
+    attachment: Attachment
+    # Brings what the submit was answered.
+    reply: "asyncio.Future[list[Any] | None]"
 
 
 class Commands:
@@ -84,15 +95,39 @@ class Commands:
             return None
         return self._stops.begin(cancel.response_id, self._asking(cancel), reason=cancel.reason)
 
-    async def obey(self, command: Create | Cancel | Retrieve, begun: Begun | None = None) -> None:
+    def begin_create(self, create: Create) -> BegunCreate | None:
+        """Send the submit of a create within this call. To be called where no command of this socket waits.
+
+        None: it is to be done as a whole, in its turn, because something else has to be asked first, or refused.
+        """
+        if (
+            tracing.makes_spans()
+            or create.body.get("previous_response_id") is not None
+            or not self._attachments.holds(self._tag)
+            or not self._store.places.are_unlimited
+        ):
+            return None
+        try:
+            self._check(create)
+        except (RequestError, RetryLaterError):
+            return None
+        new = self._submission(create, (), create.trace or self._from.trace)
+        sent = self._store.begin_submit(new)
+        # After it, for nothing that it publishes is heard within this call.
+        return None if sent is None else BegunCreate(new, self._attach(create, new), sent)
+
+    async def obey(self, command: Create | Cancel | Retrieve, begun: Begun | BegunCreate | None = None) -> None:
         """Do one command. Raises RequestError or RetryLaterError, which is then its answer."""
         match command:
+            case Create() if isinstance(begun, BegunCreate):
+                with counted(self._store.telemetry):
+                    await self._submit(command, begun.new, begun.attachment, begun.reply)
             case Create():
                 trace = command.trace or self._from.trace
                 with counted(self._store.telemetry), creating(command.body, self._asker, trace) as span:
                     await self._create(command, span)
             case Cancel():
-                await (self._cancel(command) if begun is None else self._finish(command, begun))
+                await (self._finish(command, begun) if isinstance(begun, Begun) else self._cancel(command))
             case Retrieve():
                 await self._retrieve(command)
             case other:
@@ -101,14 +136,24 @@ class Commands:
     # ── create ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _create(self, create: Create, span: Span) -> None:
+        self._check(create)
+        chain = await turns_before(create, self._tag, self._store)
+        await self._attachments.hold(self._tag)
+        new = self._submission(create, chain, span.context)
+        # Before the submit: its first event may be published before its answer is read.
+        submittal = await self._submit(create, new, self._attach(create, new))
+        tell_submitted(span, new, submittal)
+
+    def _check(self, create: Create) -> None:
+        """Raise RequestError or OverloadedError for what is not accepted here."""
         check_bounds(create, self._settings)
         lanes = self._attachments.busy_lanes()
         if (create.stream_id or "") not in lanes and len(lanes) >= self._settings.max_lanes:
             message = f"{len(lanes)} lanes are busy on this socket. Wait for one, or open another socket."
             raise OverloadedError("websocket_stream_limit_reached", message)
-        chain = await turns_before(create, self._tag, self._store)
-        await self._attachments.hold(self._tag)
-        new = submission(
+
+    def _submission(self, create: Create, chain: tuple[ResponseId, ...], trace: TraceContext) -> Submission:
+        return submission(
             create,
             new_response_id(self._tag),
             principal=self._principal,
@@ -116,10 +161,11 @@ class Commands:
             socket_id=self._socket_id,
             chain=chain,
             settings=self._settings,
-            trace=span.context,
+            trace=trace,
         )
-        # Before the submit: its first event may be published before its answer is read.
-        attachment = self._attachments.attach(
+
+    def _attach(self, create: Create, new: Submission) -> Attachment:
+        return self._attachments.attach(
             new.response_id,
             starting_after=-1,
             abandon_s=new.abandon_s,
@@ -127,21 +173,30 @@ class Commands:
             is_created_here=True,
             whose=new.whose,
         )
+
+    async def _submit(
+        self,
+        create: Create,
+        new: Submission,
+        attachment: Attachment,
+        begun: "asyncio.Future[list[Any] | None] | None" = None,
+    ) -> Submittal:
+        """Submit, and follow what was created, or what the same create has created before."""
         try:
-            submittal = await self._submitter.submit(new)
+            submittal = await self._submitter.submit(new, begun)
         except (RequestError, RetryLaterError) as error:
             self._attachments.detach(attachment)
             if isinstance(error, StoreUnavailable) and create.event_id is None:
                 # It may have been accepted all the same, and nobody could ask for it again: take it back.
                 self._stops.take_back(new.response_id, self._asker)
             raise
-        tell_submitted(span, new, submittal)
         if submittal.tag is not Submitted.KNOWN:
             attachment.accepted = True
-            return
+            return submittal
         self._attachments.detach(attachment)
         if submittal.response_id not in self._attachments:
             await self._follow(submittal.response_id, -1)
+        return submittal
 
     # ── retrieve ─────────────────────────────────────────────────────────────────────────────────────────────────
 

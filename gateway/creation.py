@@ -77,7 +77,7 @@ def submission(
         chain=chain,
         is_stored=create.body.get("store") is not False,
         event_id=create.event_id,
-        digest=_digest(create),
+        digest="" if create.event_id is None else _digest(create),
         abandon_s=create.abandon_s if create.abandon_s is not None else settings.abandon_s,
         deadline_s=create.deadline_s if create.deadline_s is not None else settings.deadline_s,
         trace=trace,

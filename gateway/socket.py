@@ -33,7 +33,7 @@ from andon.store import Store
 from gateway.attachment import Attachment
 from gateway.attachments import Attachments
 from gateway.auth.permit import Permit
-from gateway.commands import Commands
+from gateway.commands import BegunCreate, Commands
 from gateway.doorkeeper import Doorkeeper
 from gateway.hub import Hub
 from gateway.once import Once
@@ -128,7 +128,7 @@ class ClientSocket:
         self._attachments: Attachments | None = None
         self._commands: Commands | None = None
         # Commands in their order, and what was begun of them; None while there are none. Bounded as above.
-        self._waiting: deque[tuple[Create | Cancel | Retrieve, Begun | None]] | None = None
+        self._waiting: deque[tuple[Create | Cancel | Retrieve, Begun | BegunCreate | None]] | None = None
         self._is_dispatching = False
         # Commands read but not done, and cancels not yet answered `done`: they hold up the close.
         self._unanswered = 0
@@ -206,7 +206,9 @@ class ClientSocket:
         # A dispatcher that has not come to its first step never will.
         waiting, self._waiting = self._waiting, None
         for command, begun in waiting or ():
-            if isinstance(command, Cancel) and (begun is not None or not self._has_lapsed):
+            if not isinstance(command, Cancel) or isinstance(begun, BegunCreate):
+                continue
+            if begun is not None or not self._has_lapsed:
                 (self._commands or self._make_commands()).leave(command, begun)
         if self._attachments is not None:
             self._attachments.close()
@@ -233,10 +235,10 @@ class ClientSocket:
             self._refuse(OverloadedError("rate_limit_exceeded", message), command)
         else:
             self._unanswered += 1
-            begun = None
-            if isinstance(command, Cancel) and not self._is_dispatching:
-                # Nothing waits before it: its stop leaves within this very call.
-                begun = (self._commands or self._make_commands()).begin(command)
+            begun: Begun | BegunCreate | None = None
+            if not self._is_dispatching:
+                # Nothing waits before it: its stop, or its submit, leaves within this very call.
+                begun = self._begin(command)
             if self._waiting is None:
                 self._waiting = deque()
             self._waiting.append((command, begun))
@@ -247,6 +249,16 @@ class ClientSocket:
             elif not self._is_dispatching:
                 self._is_dispatching = True
                 self._spawn(self._dispatch())
+
+    def _begin(self, command: Create | Cancel | Retrieve) -> Begun | BegunCreate | None:
+        """Send what may be sent of a command within this call; None: all of it is done in its turn."""
+        match command:
+            case Cancel():
+                return (self._commands or self._make_commands()).begin(command)
+            case Create() if self._commands is not None:
+                return self._commands.begin_create(command)
+            case _:
+                return None
 
     def _go_on(self, _: object) -> None:
         """Begin to dispatch, unless the socket is gone: whatever waits then was let go."""

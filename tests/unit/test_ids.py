@@ -1,3 +1,6 @@
+import base64
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,3 +68,12 @@ def test_made_up_names_are_not_made_twice() -> None:
         made = {make() for _ in range(1000)}
         assert len(made) == 1000
         assert all(name.startswith(prefix) and len(name) == len(prefix) + 16 for name in made)
+
+
+@given(st.binary(min_size=10, max_size=10))
+def test_what_is_made_of_random_bytes_is_their_base32(data: bytes) -> None:
+    """By a table of its own, at a fraction of the time: the same characters."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("andon.ids.os.urandom", lambda _: data)
+        made = new_session_name()
+    assert made == "sess_" + base64.b32encode(data).decode().lower()
