@@ -83,6 +83,7 @@ class Scribe:
         self._trace = RunTrace(job)
         fields = {**about(job.response_id, job.whose), **trace_fields(self._trace.context)}
         self._fields = fields
+        self._log = _log.bind(**fields, generation=job.generation)
         self._pump = Pump(
             source,
             retries=settings.upstream_retries,
@@ -116,10 +117,6 @@ class Scribe:
         self._stopped: Stopped | None = None
         # Loop time of the last look at whether anybody is attached.
         self.looked_for_presence_at = self.heard_at
-
-    @cached_property
-    def _log(self) -> Any:
-        return _log.bind(**self._fields, generation=self.job.generation)
 
     @cached_property
     def _appender(self) -> Appender:
