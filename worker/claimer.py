@@ -155,7 +155,7 @@ class Claimer:
             if not is_sent:
                 self._spawn(self._decide(begun))
 
-    def _answered(self, begun: "_Begun", told: Claimed | Any) -> None:
+    def _answered(self, begun: _Begun, told: Claimed | Any) -> None:
         """Start the run that was claimed; anything else is for a task to see to."""
         if not isinstance(told, Claimed):
             begun.told = told
@@ -170,10 +170,9 @@ class Claimer:
             # The request to the model leaves in the next turn: what follows the start comes after it.
             asyncio.get_running_loop().call_soon(self._started, begun)
 
-    def _started(self, begun: "_Begun") -> None:
-        if (
-            not self._is_over
-        ):  # else nobody owns tasks any more: the entry stays pending, and whoever adopts it drops it
+    def _started(self, begun: _Begun) -> None:
+        # Else nobody owns tasks any more: the entry stays pending, and whoever adopts it drops it.
+        if not self._is_over:
             self._drop_soon(begun.entry)
         self._note_decided(begun)
 
@@ -181,12 +180,12 @@ class Claimer:
         if claimed.response_id not in self._roster:  # a second entry of a job that runs here
             self._start(claimed)
 
-    def _note_decided(self, begun: "_Begun") -> None:
+    def _note_decided(self, begun: _Begun) -> None:
         self._undecided -= 1
         begun.decided.set_result(None)
         self._roster.changed.set()
 
-    async def _decide(self, begun: "_Begun") -> None:
+    async def _decide(self, begun: _Begun) -> None:
         entry = begun.entry
         try:
             if await self._insist(begun):
@@ -212,7 +211,7 @@ class Claimer:
         finally:
             self._roster.changed.set()
 
-    async def _insist(self, begun: "_Begun") -> bool:
+    async def _insist(self, begun: _Begun) -> bool:
         """Try to claim until Redis answers: others would adopt the entry only after two leases. True as of `_claim`.
 
         A repeat is answered as the claim was whose reply was lost.
@@ -228,7 +227,7 @@ class Claimer:
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, _STORE_RETRY_MOST_S)
 
-    async def _claim(self, begun: "_Begun") -> bool:
+    async def _claim(self, begun: _Begun) -> bool:
         """Try to claim; True if the entry is needed no more. A claim that was begun is finished first."""
         entry, delay_s = begun.entry, _NOT_THERE_YET_S
         while True:

@@ -6,7 +6,6 @@ keys are removed at the end, and expire if that fails.
 
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
 
 from andon import keys
 from andon.doctor import names
@@ -22,6 +21,7 @@ from andon.ids import (
     new_worker_id,
     session_tag,
 )
+from andon.link import Argument
 from andon.pieces import Delta
 from andon.replies import Claimed, Refused, Submission
 from andon.response import base, open_object
@@ -33,11 +33,11 @@ MODEL = "andon-doctor"
 class Unlisted(Store):
     """A store whose jobs are in no index and no queue."""
 
-    def _index(self, tag: SessionTag) -> list[Any]:
+    def _index_commands(self, tag: SessionTag) -> list[tuple[Argument, ...]]:
         del tag
         return []
 
-    def _enqueue(self, rid: ResponseId) -> list[Any]:
+    def _enqueue_commands(self, rid: ResponseId) -> list[tuple[Argument, ...]]:
         del rid
         return []
 
