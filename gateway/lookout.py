@@ -2,9 +2,9 @@
 
 Owns how often a busy gateway looks at its sockets, and which those are. The event loop takes in all that is ready
 before it looks anew at what has become ready: with a thousand streams that speak at once a turn takes some 50 ms, for
-which a stop would wait. So whoever has forwarded a batch says so here, and every few batches the sockets on which
-something has come are read. An epoll of its own finds them, whatever their number; the loop has another, which does
-not mind: what was read here, it finds gone. Does not own the reading (a socket's own), nor the loop.
+which a stop would wait. So whoever has forwarded a batch says so here, and once a turn has become long, the sockets on
+which something has come are read every few batches. An epoll of its own finds them, whatever their number; the loop has
+another, which finds that gone which was read here. Does not own the reading (a socket's own), nor the loop.
 
 Guarantees: a descriptor is looked at from `watch` to `leave`, or until its socket has had enough of it; one that
 `leave` was called for may be closed, and its number come back as another's.
@@ -12,10 +12,13 @@ Guarantees: a descriptor is looked at from `watch` to `leave`, or until its sock
 
 import asyncio
 import select
+import time
 from typing import Final, Protocol
 
 # Batches of some 30 us; a look that finds nothing takes 1.
 _EVERY: Final = 16
+# What a stop may wait for its turn: looking in shorter ones costs a storm of stops more than it spares.
+_LONG_S: Final = 0.004
 # Sockets that are read at one look; what is ready beyond them comes first at the next one.
 _AT_ONCE: Final = 16
 _NOWHERE: Final = -1
@@ -66,10 +69,13 @@ BLIND: Final = Blind()
 class Watch:
     """Looks at all that it was given, where the system has epoll."""
 
-    def __init__(self, *, every: int = _EVERY) -> None:
+    def __init__(self, *, every: int = _EVERY, long_s: float = _LONG_S) -> None:
         self._every = every
-        # Pieces of work since the last look.
+        self._long_s = long_s
+        # Pieces of work in this turn since the last look.
         self._pieces = 0
+        # When the first of them were done (monotonic); None before that.
+        self._began_at: float | None = None
         # By descriptor: those that are looked at.
         self._connections: dict[int, Glancing] = {}
         # Closed with this object; it keeps nothing open that it looks at.
@@ -82,9 +88,18 @@ class Watch:
     def __call__(self) -> None:
         """Look, if it is time."""
         self._pieces += 1
-        if self._pieces >= self._every:
-            self._pieces = 0
+        if self._pieces < self._every:
+            return
+        self._pieces = 0
+        now = time.monotonic()
+        if self._began_at is None:
+            self._began_at = now
+            asyncio.get_running_loop().call_soon(self._turn)
+        if now - self._began_at >= self._long_s:
             self.look()
+
+    def _turn(self) -> None:
+        self._began_at, self._pieces = None, 0
 
     def look(self) -> None:
         """Let those be read on which something has come."""

@@ -3,6 +3,7 @@ import os
 import select
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final, cast
@@ -159,13 +160,33 @@ def test_it_looks_after_every_few_pieces_of_work(run: Run) -> None:
     """Often enough for a stop, seldom enough to cost nothing."""
 
     async def test() -> None:
-        lookout = Watch(every=3)
+        lookout = Watch(every=3, long_s=0)
         async with client_of(lookout) as client:
             client.say(b"1")
             until_there(client)
             for heard in ([], [], [b"1"]):
                 lookout()
                 assert client.heard == heard
+
+    run(test())
+
+
+def test_a_turn_is_looked_into_once_it_has_become_long(run: Run) -> None:
+    """In a short one the loop is soon there by itself; the next turn begins anew."""
+
+    async def test() -> None:
+        lookout = Watch(every=1, long_s=0.05)
+        async with client_of(lookout) as client:
+            for said in ([b"1"], [b"1", b"2"]):
+                client.say(said[-1])
+                until_there(client)
+                lookout()
+                assert client.heard == said[:-1]
+                deadline = time.monotonic() + 15
+                while client.heard == said[:-1] and time.monotonic() < deadline:
+                    lookout()
+                assert client.heard == said
+                await asyncio.sleep(0)
 
     run(test())
 
@@ -343,7 +364,7 @@ def test_a_frame_is_told_between_two_batches_for_the_same_socket(run: Run) -> No
     """Its answer stands between them, whole."""
 
     async def test() -> None:
-        lookout = Watch(every=1)
+        lookout = Watch(every=1, long_s=0)
         hub = Hub(FakeConnections(), timeout_s=1, ping_every_s=1, lookout=lookout)
         response_id = new_response_id(session_tag(ANONYMOUS, SessionName("s")))
         async with client_of(lookout) as client:
