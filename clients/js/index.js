@@ -6,7 +6,7 @@
  * @typedef {import("./src/client.js").CreateOptions} CreateOptions
  * @typedef {import("./src/connection.js").Close} Close
  * @typedef {import("./src/connection.js").ConnectionState} ConnectionState
- * @typedef {import("./src/connection.js").Timings} Timings
+ * @typedef {import("./src/timings.js").Timings} Timings
  * @typedef {import("./src/response-stream.js").Response} Response
  * @typedef {import("./src/response-stream.js").ResponseEvent} ResponseEvent
  * @typedef {import("./src/response-stream.js").StopTimes} StopTimes

@@ -1,8 +1,8 @@
 /**
  * Connection: one socket at a time to any replica, for as long as the client wants one.
  *
- * Owns dialling, the back-off and what each close code leads to. Does not own what is said on the
- * socket: it passes frames up, and those who listen say again what was not answered (`onOpen`).
+ * Owns dialling, and what is noticed of the network. Does not own what a loss leads to (`Recovery`), nor what is said on
+ * the socket: it passes frames up, and those who listen say again what was not answered (`onOpen`).
  *
  * Guarantees: at most one socket is in use; nothing of a socket that was given up is heard any more; it stays connected
  * until `close`, or until the server says for good that it will not have us (`onGaveUp`).
@@ -12,14 +12,15 @@
  *
  * @typedef {"idle" | "connecting" | "open" | "waiting" | "closed"} ConnectionState
  *
- * @typedef {object} Timings All in milliseconds.
- * @property {number} heartbeatMs Silence after which a ping is sent.
- * @property {number} pongTimeoutMs Silence after a ping that means a dead network.
- * @property {number} connectTimeoutMs What a token, a handshake and the first answer may take together.
- * @property {import("./backoff.js").BackoffBounds} backoff Between attempts.
- * @property {import("./backoff.js").BackoffBounds} overloaded The same after 1013.
- *
  * @typedef {{ code: number, reason: string }} Close
+ *
+ * @typedef {object} ConnectionOptions
+ * @property {string[]} addresses Endpoints, query included; the next one is tried where one is left.
+ * @property {any} WebSocket The constructor.
+ * @property {string | import("./token.js").TokenCallback | undefined} token
+ * @property {import("./timings.js").Timings} timings
+ * @property {import("./clock.js").Clock} clock
+ * @property {boolean} watchesPage Heed what a browser tells of its page and its network.
  *
  * @typedef {object} Listener
  * @property {() => void} onOpen A new socket takes frames; nothing said on an earlier one need have arrived.
@@ -28,11 +29,12 @@
  * @property {(error: Error) => void} onGaveUp No other follows.
  * @property {(state: ConnectionState, close: Close | null) => void} onState
  */
-import { backoffMs } from "./backoff.js";
 import { Timer } from "./clock.js";
-import { CloseCode, verdictOf } from "./close-codes.js";
-import { AndonError, ForbiddenError, UnauthorizedError } from "./errors.js";
+import { CloseCode } from "./close-codes.js";
+import { AndonError } from "./errors.js";
 import { Heartbeat } from "./heartbeat.js";
+import { watchPage } from "./page.js";
+import { Recovery } from "./recovery.js";
 import { Renewal } from "./renewal.js";
 import { Token } from "./token.js";
 
@@ -43,10 +45,10 @@ export class Connection {
   state = "idle";
   #addresses;
   #WebSocket;
-  #timings;
-  #clock;
+  #connectTimeoutMs;
   #listener;
   #token;
+  #recovery;
   #heartbeat;
   // The next attempt, or the end of the patience with the present one.
   #timer;
@@ -58,30 +60,19 @@ export class Connection {
   #attempt = 0;
   // Which address is next.
   #next = 0;
-  // Attempts since the server last answered.
-  #failures = 0;
-  // Tokens in a row that were refused.
-  #refusals = 0;
-  // The last error that answered nothing we asked: it tells why a close follows.
-  /** @type {string | null} */
-  #complaint = null;
+  #unwatch = () => {};
 
   /**
-   * @param {object} options
-   * @param {string[]} options.addresses Endpoints, query included; the next one is tried where one is left.
-   * @param {any} options.WebSocket The constructor.
-   * @param {string | import("./token.js").TokenCallback | undefined} options.token
-   * @param {Timings} options.timings
-   * @param {import("./clock.js").Clock} options.clock
-   * @param {Listener} options.listener
+   * @param {ConnectionOptions} options
+   * @param {Listener} listener
    */
-  constructor({ addresses, WebSocket, token, timings, clock, listener }) {
+  constructor({ addresses, WebSocket, token, timings, clock, watchesPage }, listener) {
     this.#addresses = addresses;
     this.#WebSocket = WebSocket;
-    this.#timings = timings;
-    this.#clock = clock;
+    this.#connectTimeoutMs = timings.connectTimeoutMs;
     this.#listener = listener;
     this.#token = new Token(token, clock);
+    this.#recovery = new Recovery({ token: this.#token, timings, clock });
     this.#timer = new Timer(clock);
     this.#renewal = new Renewal({ token: this.#token, clock, send: (frame) => this.send(frame) });
     this.#heartbeat = new Heartbeat({
@@ -91,6 +82,7 @@ export class Connection {
       ping: () => this.send({ type: "ping" }),
       dead: () => this.#lost({ code: CloseCode.ABNORMAL, reason: "no answer to a ping" }),
     });
+    if (watchesPage) this.#unwatch = watchPage({ wake: () => this.wake(), doubt: () => this.#doubt() });
   }
 
   /** Whether frames can be sent. */
@@ -117,12 +109,7 @@ export class Connection {
   /** The network may be back, or gone: connect at once, or ask at once whether anybody is there. */
   wake() {
     if (this.state === "waiting") void this.#dial();
-    else if (this.isOpen) this.#heartbeat.probe();
-  }
-
-  /** The network is said to be gone: see whether it is. */
-  doubt() {
-    if (this.isOpen) this.#heartbeat.probe();
+    else this.#doubt();
   }
 
   /** Leave the present socket for another: what followed it is followed no more, as far as the server knows. */
@@ -136,6 +123,7 @@ export class Connection {
   /** Close it for good. */
   close() {
     if (this.state === "closed") return;
+    this.#unwatch();
     this.#leave();
     this.#attempt += 1;
     this.#setState("closed", null);
@@ -146,7 +134,7 @@ export class Connection {
   async #dial() {
     const attempt = (this.#attempt += 1);
     this.#setState("connecting", null);
-    this.#timer.set(this.#timings.connectTimeoutMs, () => this.#lost({ code: CloseCode.ABNORMAL, reason: "no answer" }));
+    this.#timer.set(this.#connectTimeoutMs, () => this.#lost({ code: CloseCode.ABNORMAL, reason: "no answer" }));
     let token;
     try {
       token = await this.#token.forConnect();
@@ -172,7 +160,7 @@ export class Connection {
       return;
     }
     this.#socket = socket;
-    this.#complaint = null;
+    this.#recovery.opening();
     socket.onopen = () => {
       if (socket !== this.#socket) return;
       this.#heartbeat.start();
@@ -200,7 +188,7 @@ export class Connection {
       return;
     }
     this.#heartbeat.heard();
-    if (event.type === "error") this.#complaint = event.error?.message ?? null;
+    if (event.type === "error") this.#recovery.complained(event);
     // An error alone is no welcome: a token that is refused is told of so, on a socket that was accepted for that.
     else if (this.state === "connecting") this.#welcome();
     if (event.type === "pong") return;
@@ -209,61 +197,29 @@ export class Connection {
 
   #welcome() {
     this.#timer.clear();
-    this.#failures = 0;
-    this.#refusals = 0;
+    this.#recovery.welcomed();
     this.#renewal.start();
     this.#setState("open", null);
   }
 
   // ── losing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** The network is said to be gone, or to have changed: see whether anybody is there. */
+  #doubt() {
+    if (this.isOpen) this.#heartbeat.probe();
+  }
+
   /** @param {Close} close */
   #lost(close) {
-    const hadAnswered = this.state === "open";
+    const wasWell = this.state === "open";
     this.#leave();
     this.#attempt += 1;
     this.#next += 1;
     this.#listener.onLost(close);
     if (/** @type {ConnectionState} */ (this.state) === "closed") return; // who was told has closed it
-    this.#decide(close, hadAnswered);
-  }
-
-  /**
-   * @param {Close} close
-   * @param {boolean} hadAnswered
-   */
-  #decide(close, hadAnswered) {
-    const { backoff, overloaded } = this.#timings;
-    switch (verdictOf(close.code)) {
-      case "give_up":
-        this.#giveUp(new ForbiddenError(this.#why(close)));
-        return;
-      case "token":
-        if (!this.#token.canRenew || this.#refusals > 0) {
-          this.#giveUp(new UnauthorizedError(this.#why(close)));
-          return;
-        }
-        this.#refusals += 1;
-        this.#token.refuse();
-        this.#wait(0, close);
-        return;
-      case "at_once":
-        // Only where it was well before: servers that close at once whoever comes would be dialled in a busy loop.
-        this.#wait(hadAnswered ? 0 : this.#backoff(backoff), close);
-        return;
-      case "later":
-        this.#wait(this.#backoff(overloaded), close);
-        return;
-      default:
-        this.#wait(this.#backoff(backoff), close);
-    }
-  }
-
-  /** @param {import("./backoff.js").BackoffBounds} bounds */
-  #backoff(bounds) {
-    const ms = backoffMs(this.#failures, bounds, this.#clock.random());
-    this.#failures += 1;
-    return ms;
+    const next = this.#recovery.after(close, wasWell);
+    if (typeof next === "number") this.#wait(next, close);
+    else this.#giveUp(next);
   }
 
   /**
@@ -289,11 +245,6 @@ export class Connection {
     this.#renewal.stop();
     this.#heartbeat.stop();
     socket?.close(CloseCode.DONE);
-  }
-
-  /** @param {Close} close */
-  #why({ code, reason }) {
-    return this.#complaint ?? `The server closed the connection with ${code}${reason ? ` (${reason})` : ""}.`;
   }
 
   /**

@@ -88,6 +88,15 @@ export function errorOf(event) {
 }
 
 /**
+ * Whether an `error` event says: not now. The same may be said again after a while.
+ *
+ * @param {{ status?: number }} event
+ */
+export function isForLater({ status }) {
+  return status === 503;
+}
+
+/**
  * Return what an aborted signal throws.
  *
  * @param {AbortSignal | undefined} signal

@@ -8,10 +8,9 @@
  * a response, a later one takes over.
  */
 import { CloseCode } from "./close-codes.js";
-import { JobLostError, NotFoundError, errorOf } from "./errors.js";
+import { JobLostError, NotFoundError, errorOf, isForLater } from "./errors.js";
 import { newId } from "./ids.js";
 
-const LATER = 503;
 const JOB_LOST = "job_lost";
 
 export class Streams {
@@ -138,21 +137,22 @@ export class Streams {
    * An `error` event.
    *
    * @param {any} event
-   * @returns {"later" | "answered" | "foreign"} `later`: call `again` after a while. `foreign`: it is of no retrieve.
+   * @returns {0 | 1 | undefined} 1: the retrieve was put off, call `again` after a while. 0: it was answered. Undefined:
+   *   it is of no retrieve.
    */
   refused(event) {
     const stream = this.#asked.get(event.event_id);
-    if (stream === undefined) return "foreign";
+    if (stream === undefined) return undefined;
     this.#asked.delete(event.event_id);
-    if (event.status === LATER) {
+    if (isForLater(event)) {
       this.#unfollowed.add(stream);
-      return "later";
+      return 1;
     }
     const error = errorOf(event);
     const isLost = this.#lostJob && error instanceof NotFoundError;
     this.forget(stream);
     stream.fail(isLost ? new JobLostError(`The server's store lost ${stream.id}. Create it anew.`, { cause: error }) : error);
-    return "answered";
+    return 0;
   }
 
   /**

@@ -9,6 +9,8 @@ import { Cursor } from "../src/cursor.js";
 import { errorOf, NotFoundError, OverloadedError, RequestError } from "../src/errors.js";
 import { EventQueue } from "../src/event-queue.js";
 import { Ledger } from "../src/ledger.js";
+import { Recovery } from "../src/recovery.js";
+import { TIMINGS } from "../src/timings.js";
 
 test("a cursor lets each number through once and in order", () => {
   const cursor = new Cursor();
@@ -26,6 +28,22 @@ test("a back-off doubles up to its bound, and half of it is chance", () => {
 test("an unknown close code is a lost network", () => {
   const verdicts = [1012, 3008, 1013, 3000, 3003, 1011, 1006, 4999].map(verdictOf);
   assert.deepEqual(verdicts, ["at_once", "at_once", "later", "token", "give_up", "retry", "retry", "retry"]);
+});
+
+test("a loss is followed by a wait, unless the server was well until then", () => {
+  const recovery = new Recovery({ token: { canRenew: false }, timings: TIMINGS, clock: { random: () => 1 } });
+  const after = (code, wasWell) => recovery.after({ code, reason: "" }, wasWell);
+  assert.deepEqual([after(1012, true), after(1012, false), after(1006, true), after(1013, true)], [0, 250, 500, 8000]);
+  recovery.welcomed();
+  assert.equal(after(1006, true), 250);
+});
+
+test("a server that is left for good is left with its own words, if it said any on that socket", () => {
+  const recovery = new Recovery({ token: { canRenew: false }, timings: TIMINGS, clock: { random: () => 1 } });
+  recovery.complained({ error: { message: "Not you." } });
+  assert.equal(recovery.after({ code: 3003, reason: "no" }, true).message, "Not you.");
+  recovery.opening();
+  assert.equal(recovery.after({ code: 3003, reason: "no" }, true).message, "The server closed the connection with 3003 (no).");
 });
 
 test("what people paste becomes the endpoint", () => {
@@ -73,7 +91,7 @@ test("a reader that waits gets the next event, or the ending", async () => {
 });
 
 test("a ledger that is full refuses the caller", () => {
-  const ledger = new Ledger();
+  const ledger = new Ledger(() => false);
   for (let n = 0; n < 1000; n += 1) ledger.add({ frame: { type: "t", event_id: `${n}` } });
   assert.throws(() => ledger.add({ frame: { type: "t", event_id: "x" } }), OverloadedError);
 });

@@ -3,7 +3,7 @@ export type CreateBody = import("./src/client.js").CreateBody;
 export type CreateOptions = import("./src/client.js").CreateOptions;
 export type Close = import("./src/connection.js").Close;
 export type ConnectionState = import("./src/connection.js").ConnectionState;
-export type Timings = import("./src/connection.js").Timings;
+export type Timings = import("./src/timings.js").Timings;
 export type Response = import("./src/response-stream.js").Response;
 export type ResponseEvent = import("./src/response-stream.js").ResponseEvent;
 export type StopTimes = import("./src/response-stream.js").StopTimes;
@@ -16,7 +16,7 @@ export type TokenCallback = import("./src/token.js").TokenCallback;
  * @typedef {import("./src/client.js").CreateOptions} CreateOptions
  * @typedef {import("./src/connection.js").Close} Close
  * @typedef {import("./src/connection.js").ConnectionState} ConnectionState
- * @typedef {import("./src/connection.js").Timings} Timings
+ * @typedef {import("./src/timings.js").Timings} Timings
  * @typedef {import("./src/response-stream.js").Response} Response
  * @typedef {import("./src/response-stream.js").ResponseEvent} ResponseEvent
  * @typedef {import("./src/response-stream.js").StopTimes} StopTimes

@@ -16,7 +16,7 @@ export type ClientOptions = {
      * The constructor; `globalThis.WebSocket` if not given.
      */
     WebSocket?: any;
-    timings?: Partial<import("./connection.js").Timings>;
+    timings?: Partial<import("./timings.js").Timings>;
     /**
      * Characters of JSON that a stream holds for its reader; beyond, the server's log does.
      */
@@ -43,14 +43,12 @@ export type CreateBody = {
     [member: string]: any;
 };
 import { ResponseStream } from "./response-stream.js";
-/** @type {import("./connection.js").Timings} */
-export declare const TIMINGS: import("./connection.js").Timings;
 export declare class Client {
     #private;
     /** The conversation that sockets attach to. */
     session: string;
     /** @param {ClientOptions} options */
-    constructor({ url, session, token, WebSocket, timings, queueChars, clock, watchPage: isWatching, }?: ClientOptions);
+    constructor({ url, session, token, WebSocket, timings, queueChars, clock, watchPage: watchesPage, }?: ClientOptions);
     /** How the connection is: `idle`, `connecting`, `open`, `waiting` (for the next attempt) or `closed`. */
     get state(): import("./connection.js").ConnectionState;
     /**

@@ -1,29 +1,24 @@
 export type ConnectionState = "idle" | "connecting" | "open" | "waiting" | "closed";
-export type Timings = {
-    /**
-     * Silence after which a ping is sent.
-     */
-    heartbeatMs: number;
-    /**
-     * Silence after a ping that means a dead network.
-     */
-    pongTimeoutMs: number;
-    /**
-     * What a token, a handshake and the first answer may take together.
-     */
-    connectTimeoutMs: number;
-    /**
-     * Between attempts.
-     */
-    backoff: import("./backoff.js").BackoffBounds;
-    /**
-     * The same after 1013.
-     */
-    overloaded: import("./backoff.js").BackoffBounds;
-};
 export type Close = {
     code: number;
     reason: string;
+};
+export type ConnectionOptions = {
+    /**
+     * Endpoints, query included; the next one is tried where one is left.
+     */
+    addresses: string[];
+    /**
+     * The constructor.
+     */
+    WebSocket: any;
+    token: string | import("./token.js").TokenCallback | undefined;
+    timings: import("./timings.js").Timings;
+    clock: import("./clock.js").Clock;
+    /**
+     * Heed what a browser tells of its page and its network.
+     */
+    watchesPage: boolean;
 };
 export type Listener = {
     /**
@@ -49,22 +44,10 @@ export declare class Connection {
     /** @type {ConnectionState} */
     state: ConnectionState;
     /**
-     * @param {object} options
-     * @param {string[]} options.addresses Endpoints, query included; the next one is tried where one is left.
-     * @param {any} options.WebSocket The constructor.
-     * @param {string | import("./token.js").TokenCallback | undefined} options.token
-     * @param {Timings} options.timings
-     * @param {import("./clock.js").Clock} options.clock
-     * @param {Listener} options.listener
+     * @param {ConnectionOptions} options
+     * @param {Listener} listener
      */
-    constructor({ addresses, WebSocket, token, timings, clock, listener }: {
-        addresses: string[];
-        WebSocket: any;
-        token: string | import("./token.js").TokenCallback | undefined;
-        timings: Timings;
-        clock: import("./clock.js").Clock;
-        listener: Listener;
-    });
+    constructor({ addresses, WebSocket, token, timings, clock, watchesPage }: ConnectionOptions, listener: Listener);
     /** Whether frames can be sent. */
     get isOpen(): boolean;
     /** Begin, if it has not begun. */
@@ -77,8 +60,6 @@ export declare class Connection {
     send(frame: object): boolean;
     /** The network may be back, or gone: connect at once, or ask at once whether anybody is there. */
     wake(): void;
-    /** The network is said to be gone: see whether it is. */
-    doubt(): void;
     /** Leave the present socket for another: what followed it is followed no more, as far as the server knows. */
     renew(): void;
     /** Close it for good. */

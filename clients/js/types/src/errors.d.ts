@@ -81,6 +81,14 @@ export declare function errorOf(event: {
     error?: ErrorBody;
 }): RequestError;
 /**
+ * Whether an `error` event says: not now. The same may be said again after a while.
+ *
+ * @param {{ status?: number }} event
+ */
+export declare function isForLater({ status }: {
+    status?: number;
+}): boolean;
+/**
  * Return what an aborted signal throws.
  *
  * @param {AbortSignal | undefined} signal

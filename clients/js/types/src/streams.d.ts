@@ -46,9 +46,10 @@ export declare class Streams {
      * An `error` event.
      *
      * @param {any} event
-     * @returns {"later" | "answered" | "foreign"} `later`: call `again` after a while. `foreign`: it is of no retrieve.
+     * @returns {0 | 1 | undefined} 1: the retrieve was put off, call `again` after a while. 0: it was answered. Undefined:
+     *   it is of no retrieve.
      */
-    refused(event: any): "later" | "answered" | "foreign";
+    refused(event: any): 0 | 1 | undefined;
     /**
      * Nothing is followed any more.
      *
