@@ -1,6 +1,7 @@
 """`andon doctor`: is this deployment well, and what is to be mended? Run it where a gateway or a worker runs.
 
-Owns the options and the exit code; the looking is `andon.doctor`.
+Owns the options, and what they ask the doctor for. What is told is `andon.command.consultation`, the looking
+`andon.doctor`.
 """
 
 import os
@@ -20,8 +21,6 @@ docker compose run --rm gateway-1 doctor --gateway http://nginx:8080
 kubectl -n andon exec deploy/andon-worker -- /opt/andon/bin/andon doctor --json
 
 Exit code 0: nothing to mend; 1: something is; 2: it could not be looked at."""
-
-_COULD_NOT_RUN = 2
 
 
 class Role(StrEnum):
@@ -59,43 +58,20 @@ def doctor(
 
     It changes nothing, leaves nothing behind, and shows no secret.
     """
-    import asyncio  # noqa: PLC0415 - see the package
-    import time  # noqa: PLC0415
-
-    from andon.doctor.examination import examine  # noqa: PLC0415
-    from andon.doctor.gateway import gateway_at  # noqa: PLC0415
-    from andon.doctor.report import as_json as written  # noqa: PLC0415
-    from andon.doctor.report import as_text, exit_code, summary  # noqa: PLC0415
+    from andon.command.consultation import consult  # noqa: PLC0415 - see the package
     from andon.doctor.site import Order  # noqa: PLC0415
-    from andon.errors import AndonError  # noqa: PLC0415
-    from andon.logs import configure_logs  # noqa: PLC0415
 
-    configure_logs("error")  # what a connection says of itself are other words for what is found
     gateways = tuple(gateway or ())
-    began = time.monotonic()
-    try:
-        for url in gateways:
-            gateway_at(url, token)
-        order = Order(
-            environ=dict(os.environ),
-            gateways=gateways,
-            token=token,
-            model=model,
-            stops=bool(gateways) if stop is None else stop,
-            role=role or _what_runs_here(),
-            patience_s=patience,
-        )
-        if order.stops and not as_json:
-            print("a real response will be made and stopped: that costs some tokens (--no-stop: none)")
-        findings = asyncio.run(
-            examine(order, (lambda _: None) if as_json else lambda each: print(as_text(each), flush=True))
-        )
-    except AndonError as error:
-        typer.echo(f"andon doctor: {error}", err=True)
-        raise typer.Exit(_COULD_NOT_RUN) from None
-    took_s = time.monotonic() - began
-    print(written(findings, took_s=took_s) if as_json else f"\n{summary(findings)}")
-    raise typer.Exit(exit_code(findings, strict=strict))
+    order = Order(
+        environ=dict(os.environ),
+        gateways=gateways,
+        token=token,
+        model=model,
+        stops=bool(gateways) if stop is None else stop,
+        role=role or _what_runs_here(),
+        patience_s=patience,
+    )
+    raise typer.Exit(consult(order, strict=strict, for_machines=as_json))
 
 
 def _what_runs_here() -> str:
