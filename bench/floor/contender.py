@@ -3,7 +3,8 @@
 import importlib.metadata
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -44,26 +45,25 @@ class FloorDialect:
                 return _ENDED
 
 
-class Floor:
-    """The hops of a stop: two processes and Redis between."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloorContender:
+    """Some processes that speak the floor's few letters."""
 
-    name = "floor"
-    title = "the floor (C)"
-    abilities = frozenset({Ability.STOP, Ability.STOP_ELSEWHERE})
+    name: str
+    title: str
+    abilities: frozenset[Ability]
+    # Both are asked only when it is measured: to be named, it needs no compiler.
+    built_on: Callable[[], str]
+    processes: Callable[[Place], Sequence[Program]]
 
     @property
     def version(self) -> str:
-        """What it was compiled with."""
-        return compiler_version()
+        """What it was compiled with, or runs on."""
+        return self.built_on()
 
     def programs(self, place: Place) -> Sequence[Program]:
-        """Return the gateways and the one worker."""
-        floor, redis, upstream = str(build()), _port_of(place.redis_url), _port_of(place.upstream)
-        gateways = [
-            Program(role=Role.GATEWAY, argv=(floor, "gateway", str(number), redis), ready=_port)
-            for number in range(place.gateways)
-        ]
-        return [*gateways, Program(role=Role.WORKER, argv=(floor, "worker", redis, upstream), ready=_port)]
+        """Return its processes."""
+        return self.processes(place)
 
     def dialect(self, session: str) -> FloorDialect:
         """Return what is spoken."""
@@ -71,49 +71,26 @@ class Floor:
         return FloorDialect()
 
 
-class Ends:
-    """The two ends of a token: one process, and nothing between."""
-
-    name = "ends"
-    title = "the two ends alone (C)"
-    abilities = frozenset({Ability.STOP})
-
-    @property
-    def version(self) -> str:
-        """What it was compiled with."""
-        return compiler_version()
-
-    def programs(self, place: Place) -> Sequence[Program]:
-        """Return the one process."""
-        return [Program(role=Role.BOTH, argv=(str(build()), "ends", _port_of(place.upstream)), ready=_port)]
-
-    def dialect(self, session: str) -> FloorDialect:
-        """Return what is spoken."""
-        del session
-        return FloorDialect()
+def _hops(place: Place) -> Sequence[Program]:
+    floor, redis = str(build()), _port_of(place.redis_url)
+    gateways = [_program(Role.GATEWAY, floor, "gateway", str(number), redis) for number in range(place.gateways)]
+    return [*gateways, _program(Role.WORKER, floor, "worker", redis, _port_of(place.upstream))]
 
 
-class LeanEnds:
-    """The same in Python: what Python itself costs whoever relays."""
+def _ends(place: Place) -> Sequence[Program]:
+    return [_program(Role.BOTH, str(build()), "ends", _port_of(place.upstream))]
 
-    name = "lean_ends"
-    title = "the two ends alone (Python)"
-    abilities = frozenset({Ability.STOP})
 
-    @property
-    def version(self) -> str:
-        """What it runs on."""
-        return f"CPython {platform.python_version()}, uvloop {importlib.metadata.version('uvloop')}"
+def _lean_ends(place: Place) -> Sequence[Program]:
+    return [_program(Role.BOTH, sys.executable, "-m", "bench.floor.lean_ends", _port_of(place.upstream))]
 
-    def programs(self, place: Place) -> Sequence[Program]:
-        """Return the one process."""
-        argv = (sys.executable, "-m", "bench.floor.lean_ends", _port_of(place.upstream))
-        return [Program(role=Role.BOTH, argv=argv, ready=_port)]
 
-    def dialect(self, session: str) -> FloorDialect:
-        """Return what is spoken."""
-        del session
-        return FloorDialect()
+def _python_version() -> str:
+    return f"CPython {platform.python_version()}, uvloop {importlib.metadata.version('uvloop')}"
+
+
+def _program(role: Role, *argv: str) -> Program:
+    return Program(role=role, argv=argv, ready=_port)
 
 
 def _port_of(url: str) -> str:
@@ -122,3 +99,29 @@ def _port_of(url: str) -> str:
 
 def _port(line: bytes) -> int | None:
     return int(line.split()[1]) if line.startswith(b"floor.ready") else None
+
+
+# The hops of a stop: two gateways' processes, a worker's, and Redis between.
+FLOOR: Final = FloorContender(
+    name="floor",
+    title="the floor (C)",
+    abilities=frozenset({Ability.STOP, Ability.STOP_ELSEWHERE}),
+    built_on=compiler_version,
+    processes=_hops,
+)
+# The two ends of a token: one process, and nothing between.
+ENDS: Final = FloorContender(
+    name="ends",
+    title="the two ends alone (C)",
+    abilities=frozenset({Ability.STOP}),
+    built_on=compiler_version,
+    processes=_ends,
+)
+# The same in Python: what Python itself costs whoever relays.
+LEAN_ENDS: Final = FloorContender(
+    name="lean_ends",
+    title="the two ends alone (Python)",
+    abilities=frozenset({Ability.STOP}),
+    built_on=_python_version,
+    processes=_lean_ends,
+)
