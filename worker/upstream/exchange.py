@@ -1,7 +1,7 @@
-"""Exchange: one request's answer, parsed as its bytes arrive, within the transport's callback.
+"""Exchange: one request's answer, given on as its bytes arrive, within the transport's callback.
 
-Owns the answer's head, its body, and what a break or a silence of the connection means for them. Does not own the
-connection (`model_link` does), nor what the body means. The grammar of HTTP/1.1 is llhttp's (httptools).
+Owns how the body gets to whoever asked, and what a break or a silence of the connection means for it. Does not own the
+connection (`model_link` does), what of the bytes is head and what is body (`answer`), nor what the body means.
 
 The body is given in either of two ways: pushed to a listener in the very call in which its bytes came (no task is
 woken, no future made: a fifth of the cost of pulling), or pulled with `read`. What comes before anybody asks is held, a
@@ -15,8 +15,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Final, Protocol, TypeAlias
 
-import httptools
 import httpx2
+
+from worker.upstream.answer import Answer, Head
 
 OnBytes: TypeAlias = Callable[[bytes], object]
 # Called with the head of the answer, before any of its body is pushed or held.
@@ -24,11 +25,8 @@ OnHead: TypeAlias = Callable[["Exchange", "Head"], None]
 # Called once, after the last bytes: with None at a clean end.
 OnEnd: TypeAlias = Callable[[Exception | None], None]
 
-_MOST_HEAD_BYTES: Final = 100 * 1024  # as much as h11 takes; llhttp has no bound
 _MOST_HELD_BYTES: Final = 256 * 1024
-_FIRST_FINAL_STATUS: Final = 200
 
-_LARGE_HEAD: Final = "the head of the answer is too large"
 _CUT_HEAD: Final = "Server disconnected without sending a response."
 _CUT_BODY: Final = "peer closed connection without sending complete message body"
 
@@ -57,18 +55,6 @@ class Wire(Protocol):
         ...
 
 
-class Head:
-    """Status line and headers of an answer, in the words of `httpx2.Response`."""
-
-    __slots__ = ("headers", "http_version", "reason", "status")
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.reason = b""
-        self.http_version = b""
-        self.headers: list[tuple[bytes, bytes]] = []
-
-
 class Exchange(httpx2.AsyncByteStream):
     """One answer. `feed`, `eof` and `lost` are for the connection; the rest is for whoever asked."""
 
@@ -78,21 +64,7 @@ class Exchange(httpx2.AsyncByteStream):
         self._on_head = on_head
         # Brings the head, or raises what came instead of it.
         self.head: asyncio.Future[Head] = self._loop.create_future()
-        self._building = Head()
-        # Of its headers; and of all that came while it was not whole, for one that never ends a line has no headers.
-        # Not of all that came with its end: a quick server's first bytes hold much of the body.
-        self._head_bytes = 0
-        self._unfinished_bytes = 0
-        self._parser = httptools.HttpResponseParser(self)
-        # As lenient as h11, which the plain transport reads with: there are servers that end lines with a bare LF. An
-        # answer whose two lengths contradict each other is read by its chunks, and its connection is not used again.
-        self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True, lenient_chunked_length=True)
-        self._has_length = False
-        self._is_chunked = False
-        # The last byte of the body has come; whether the connection may serve another request is known with it.
-        self._complete = False
-        self._reusable = False
-        self._closed = False
+        self._answer = Answer(self._take_head)
         # The end was reached: None is a clean one. Unset while the body goes on.
         self._ended = False
         self._error: Exception | None = None
@@ -100,8 +72,8 @@ class Exchange(httpx2.AsyncByteStream):
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._is_holding = False
-        # What is to be pushed of the bytes that are being parsed.
-        self._fresh: list[bytes] = []
+        # What there is of the body in the bytes that are being read.
+        self._fresh = self._answer.body
         self._on_bytes: OnBytes | None = None
         self._on_end: OnEnd | None = None
         # A pull that waits for bytes or the end.
@@ -118,34 +90,16 @@ class Exchange(httpx2.AsyncByteStream):
     def feed(self, data: bytes) -> None:
         """Take bytes as they arrived. What a listener raises ends the body with it."""
         self._heard_at = self._loop.time()
-        error = self._parsed(data)
+        error = self._answer.take(data)
         if self._fresh:
-            self._push()
+            self._give()
         if error is not None:
             self._end(error, is_broken=True)
-        if not self.head.done():
-            self._unfinished_bytes += len(data)
-            if self._unfinished_bytes > _MOST_HEAD_BYTES:
-                self._end(httpx2.RemoteProtocolError(_LARGE_HEAD), is_broken=True)
-        if self._complete and not self._ended:
+        if self._answer.is_complete and not self._ended:
             self._end(None)
 
-    def _parsed(self, data: bytes) -> Exception | None:
-        """Parse; return what makes the answer no answer."""
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserCallbackError as error:
-            return _cause_of(error)
-        except httptools.HttpParserUpgrade:
-            return httpx2.RemoteProtocolError("the server switched protocols, unasked")
-        except httptools.HttpParserError as error:
-            self._reusable = False  # bytes after the end of the answer
-            if not self._complete:
-                return httpx2.RemoteProtocolError(f"illegal answer: {error}")
-        return None
-
-    def _push(self) -> None:
-        """Push what came at once in one go: a server's chunks are often smaller than what the network brings."""
+    def _give(self) -> None:
+        """Push what came at once in one go, or hold it: a server's chunks are often smaller than what comes at once."""
         data = self._fresh[0] if len(self._fresh) == 1 else b"".join(self._fresh)
         self._fresh.clear()
         if self._on_bytes is not None:
@@ -153,6 +107,16 @@ class Exchange(httpx2.AsyncByteStream):
                 self._on_bytes(data)
             except Exception as error:  # noqa: BLE001  whoever listens is told of its own error as the body's end
                 self._end(error, is_broken=True)
+        elif not self._ended:
+            self._hold(data)
+
+    def _hold(self, data: bytes) -> None:
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes > _MOST_HELD_BYTES and not self._is_holding:
+            self._is_holding = True
+            self._wire.hold()
+        self._wake_pull()
 
     def eof(self) -> None:
         """End the body, or break it off: the server sends no more."""
@@ -160,7 +124,7 @@ class Exchange(httpx2.AsyncByteStream):
             return
         if not self.head.done():
             self._end(httpx2.RemoteProtocolError(_CUT_HEAD), is_broken=True)
-        elif self._is_chunked or self._has_length:
+        elif self._answer.tells_its_end:
             self._end(httpx2.RemoteProtocolError(_CUT_BODY), is_broken=True)
         else:
             self._end(None, is_broken=True)  # a body that its connection's end delimits
@@ -169,69 +133,6 @@ class Exchange(httpx2.AsyncByteStream):
         """Break off: the connection is no more."""
         if not self._ended:
             self._end(httpx2.ReadError(str(error or "the connection was closed")), is_broken=True)
-
-    # ── for the parser ───────────────────────────────────────────────────────────────────────────────────────────
-
-    def on_message_begin(self) -> None:
-        """Use the connection no more if a second answer came to one request."""
-        if self._complete:
-            self._reusable = False
-
-    def on_status(self, reason: bytes) -> None:
-        """Take a piece of the reason phrase."""
-        self._building.reason += reason
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; a trailer is read over."""
-        if self.head.done():
-            return
-        self._building.headers.append((name, value))
-        known = name.lower()
-        if known == b"content-length":
-            self._has_length = True
-        elif known == b"transfer-encoding":
-            if value.strip().lower() != b"chunked":
-                raise httpx2.RemoteProtocolError("an unknown transfer encoding")
-            self._is_chunked = True
-        self._head_bytes += len(name) + len(value)
-        if self._head_bytes > _MOST_HEAD_BYTES:
-            raise httpx2.RemoteProtocolError(_LARGE_HEAD)
-
-    def on_headers_complete(self) -> None:
-        """Give the head, unless it is an interim one (100, 103)."""
-        head = self._building
-        head.status = self._parser.get_status_code()
-        head.http_version = b"HTTP/" + self._parser.get_http_version().encode()
-        if head.status >= _FIRST_FINAL_STATUS and not self.head.done():
-            self.head.set_result(head)
-            if self._on_head is not None:
-                self._on_head(self, head)
-
-    def on_body(self, data: bytes) -> None:
-        """Push the bytes, or hold them."""
-        if self._ended or self._complete:
-            return  # closed by what came just before; or it is of a second answer, and nobody's
-        if self._on_bytes is not None:
-            self._fresh.append(data)
-            return
-        self._held.append(data)
-        self._held_bytes += len(data)
-        if self._held_bytes > _MOST_HELD_BYTES and not self._is_holding:
-            self._is_holding = True
-            self._wire.hold()
-        self._wake_pull()
-
-    def on_message_complete(self) -> None:
-        """Note the end of the answer, or of an interim one."""
-        if self._complete:
-            return
-        if self._building.status < _FIRST_FINAL_STATUS:
-            self._building = Head()
-            self._head_bytes = self._unfinished_bytes = 0
-            self._has_length = self._is_chunked = False
-            return
-        self._complete = True
-        self._reusable = self._parser.should_keep_alive() and not (self._is_chunked and self._has_length)
 
     # ── for whoever asked ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -310,6 +211,12 @@ class Exchange(httpx2.AsyncByteStream):
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def _take_head(self, head: Head) -> None:
+        if not self.head.done():
+            self.head.set_result(head)
+            if self._on_head is not None:
+                self._on_head(self, head)
+
     def _end(self, error: Exception | None, *, is_broken: bool = False) -> None:
         if self._ended:
             return
@@ -321,7 +228,7 @@ class Exchange(httpx2.AsyncByteStream):
             self._wire.close()
         else:
             self._let_go_on()
-            self._wire.finished(reusable=self._reusable)
+            self._wire.finished(reusable=self._answer.is_reusable)
         if not self.head.done():
             self.head.set_exception(error or httpx2.RemoteProtocolError(_CUT_HEAD))
             self.head.exception()  # whoever waited for it may be gone
@@ -351,9 +258,3 @@ class Exchange(httpx2.AsyncByteStream):
         if self._is_holding:
             self._is_holding = False
             self._wire.go_on()
-
-
-def _cause_of(error: Exception) -> Exception:
-    """Return what a callback raised: the parser wraps it."""
-    cause = error.__context__
-    return cause if isinstance(cause, Exception) else error

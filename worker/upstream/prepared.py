@@ -17,7 +17,8 @@ import h11
 import httpx2
 
 from andon.tracing import TRACEPARENT, TRACESTATE, outgoing
-from worker.upstream.exchange import Exchange, Head
+from worker.upstream.answer import Head
+from worker.upstream.exchange import Exchange
 from worker.upstream.model_link import Origin
 from worker.upstream.push_transport import PushTransport, Timeouts, origin_of, response_of
 

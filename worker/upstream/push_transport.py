@@ -21,7 +21,8 @@ import aiohappyeyeballs
 import h11
 import httpx2
 
-from worker.upstream.exchange import Exchange, Head, OnHead
+from worker.upstream.answer import Head
+from worker.upstream.exchange import Exchange, OnHead
 from worker.upstream.model_link import ModelLink, Origin
 
 Timeouts: TypeAlias = Mapping[str, float | None]  # httpx2's: connect, read, write, pool
