@@ -19,6 +19,8 @@ from gateway.outbox import Outbox
 class Attachments:
     """Live attachments by response id, in the order of their attaching."""
 
+    __slots__ = ("_attached", "_held", "_hub", "_lanes", "_on_ended", "_on_lost", "_outbox", "_spawn", "_store")
+
     def __init__(
         self,
         *,

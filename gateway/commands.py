@@ -47,6 +47,22 @@ class BegunCreate(msgspec.Struct, frozen=True):
 class Commands:
     """The commands of one socket."""
 
+    __slots__ = (
+        "_answer",
+        "_attachments",
+        "_caller",
+        "_from",
+        "_on_cancel",
+        "_session",
+        "_settings",
+        "_socket_id",
+        "_spawn",
+        "_stops",
+        "_store",
+        "_submitter",
+        "_tag",
+    )
+
     def __init__(
         self,
         socket_id: SocketId,

@@ -1,8 +1,8 @@
 """Socket: one client's WebSocket.
 
-Owns what the client's frames become, one dispatcher that has commands done in their order, there only while there are
-some, and the decision to close. Does not own what goes out when (`gateway.sender`), nor the wire
-(`gateway.open_socket`), which always reads: a paused reader would hide the client's pongs, and a healthy client be cut.
+Owns what the client's frames become, what it was let in with, and the decision to close. Does not own whose turn it is
+(`gateway.dispatcher`), what goes out when (`gateway.sender`), nor the wire (`gateway.open_socket`), which always reads:
+a paused reader would hide the client's pongs, and a healthy client be cut.
 
 Guarantees: every frame gets its answer; a cancel's answers come before the close; after a stop the terminal event
 comes first, then close 1000 `stopped`, unless something else is live here or the client asked to keep the socket. A
@@ -10,10 +10,9 @@ cancel whose client leaves before it is answered stops all the same.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, assert_never
 
 import msgspec
 import structlog
@@ -33,7 +32,8 @@ from andon.store import Store
 from gateway.attachment import Attachment
 from gateway.attachments import Attachments
 from gateway.auth.permit import Permit
-from gateway.commands import BegunCreate, Commands
+from gateway.commands import Commands
+from gateway.dispatcher import Dispatcher
 from gateway.doorkeeper import Doorkeeper
 from gateway.hub import Hub
 from gateway.once import Once
@@ -41,13 +41,9 @@ from gateway.open_socket import OpenSocket
 from gateway.outbox import Outbox
 from gateway.seats import Seat
 from gateway.sender import Sender
-from gateway.stops import Begun, Stops
+from gateway.stops import Stops
 
 _log = structlog.get_logger(__name__)
-
-# A burst of commands: creates and retrieves over the first bound are refused, cancels only over the second.
-_MOST_COMMANDS: Final = 1024
-_MOST_COMMANDS_WITH_CANCELS: Final = 2048
 
 
 class OnStop(StrEnum):
@@ -77,19 +73,17 @@ class ClientSocket:
     __slots__ = (
         "_asker",
         "_attachments",
-        "_commands",
+        "_dispatcher",
         "_has_lapsed",
         "_id",
-        "_is_dispatching",
         "_is_refreshing",
         "_means",
         "_on_stop",
+        "_open_cancels",
         "_sender",
         "_session",
         "_spawn",
         "_stopped",
-        "_unanswered",
-        "_waiting",
         "_wire",
         "permit",
         "seat",
@@ -126,12 +120,9 @@ class ClientSocket:
         self._sender = Sender(wire, means.once, most_bytes=means.settings.outbox_bytes, on_low=self._has_room)
         # Made by the first command.
         self._attachments: Attachments | None = None
-        self._commands: Commands | None = None
-        # Commands in their order, and what was begun of them; None while there are none. Bounded as above.
-        self._waiting: deque[tuple[Create | Cancel | Retrieve, Begun | BegunCreate | None]] | None = None
-        self._is_dispatching = False
-        # Commands read but not done, and cancels not yet answered `done`: they hold up the close.
-        self._unanswered = 0
+        self._dispatcher: Dispatcher | None = None
+        # Cancels that were accepted and are not answered `done`: they hold up the close, as commands in hand do.
+        self._open_cancels = 0
         # A stop reached this socket.
         self._stopped = False
 
@@ -174,6 +165,8 @@ class ClientSocket:
         """Close the socket, and obey it no more. It is a detach: its responses go on."""
         if not self._has_lapsed:
             self._has_lapsed = True
+            if self._dispatcher is not None:
+                self._dispatcher.lapse()
             self._log.info("socket.lapsed", reason=reason)
             self.close(CloseCode.UNAUTHORIZED, reason)
 
@@ -203,13 +196,8 @@ class ClientSocket:
 
     def on_gone(self) -> None:
         """Let everything go but its stops: the socket is over, on whichever side it ended."""
-        # A dispatcher that has not come to its first step never will.
-        waiting, self._waiting = self._waiting, None
-        for command, begun in waiting or ():
-            if not isinstance(command, Cancel) or isinstance(begun, BegunCreate):
-                continue
-            if begun is not None or not self._has_lapsed:
-                (self._commands or self._make_commands()).leave(command, begun)
+        if self._dispatcher is not None:
+            self._dispatcher.leave()
         if self._attachments is not None:
             self._attachments.close()
         self._spawn.end(self._over)
@@ -220,50 +208,17 @@ class ClientSocket:
     def _accept(self, command: Command) -> None:
         if self._has_lapsed:
             return
-        if isinstance(command, Ping):
-            self._answer(pong(command))
-            return
-        if isinstance(command, Steer):
-            self._answer(steer_failed(command))
-            return
-        if isinstance(command, Refresh):
-            self._start_refresh(command)
-            return
-        bound = _MOST_COMMANDS_WITH_CANCELS if isinstance(command, Cancel) else _MOST_COMMANDS
-        if self._waiting is not None and len(self._waiting) >= bound:
-            message = f"{bound} commands wait on this socket. Send the command again when some are answered."
-            self._refuse(OverloadedError("rate_limit_exceeded", message), command)
-        else:
-            self._unanswered += 1
-            begun: Begun | BegunCreate | None = None
-            if not self._is_dispatching:
-                # Nothing waits before it: its stop, or its submit, leaves within this very call.
-                begun = self._begin(command)
-            if self._waiting is None:
-                self._waiting = deque()
-            self._waiting.append((command, begun))
-            if begun is not None:
-                # Nothing is left to do until it is answered.
-                self._is_dispatching = True
-                begun.reply.add_done_callback(self._go_on)
-            elif not self._is_dispatching:
-                self._is_dispatching = True
-                self._spawn(self._dispatch())
-
-    def _begin(self, command: Create | Cancel | Retrieve) -> Begun | BegunCreate | None:
-        """Send what may be sent of a command within this call; None: all of it is done in its turn."""
         match command:
-            case Cancel():
-                return (self._commands or self._make_commands()).begin(command)
-            case Create() if self._commands is not None:
-                return self._commands.begin_create(command)
-            case _:
-                return None
-
-    def _go_on(self, _: object) -> None:
-        """Begin to dispatch, unless the socket is gone: whatever waits then was let go."""
-        if self._waiting:
-            self._spawn(self._dispatch())
+            case Ping():
+                self._answer(pong(command))
+            case Steer():
+                self._answer(steer_failed(command))
+            case Refresh():
+                self._start_refresh(command)
+            case Create() | Cancel() | Retrieve():
+                (self._dispatcher or self._make_dispatcher()).take(command)
+            case other:
+                assert_never(other)
 
     def _start_refresh(self, command: Refresh) -> None:
         """Begin a refresh at once: behind other commands it might come too late."""
@@ -283,6 +238,13 @@ class ClientSocket:
         finally:
             self._is_refreshing = False
 
+    def _command_done(
+        self, command: Create | Cancel | Retrieve, refusal: RequestError | RetryLaterError | None
+    ) -> None:
+        if refusal is not None:
+            self._refuse(refusal, command)
+        self._close_if_over()
+
     def _refuse(self, error: RequestError | RetryLaterError, command: Create | Cancel | Retrieve | Refresh) -> None:
         lane = command.stream_id if isinstance(command, Create) else None
         self._answer(error_event(error, event_id=command.event_id, stream_id=lane))
@@ -290,24 +252,7 @@ class ClientSocket:
     def _answer(self, event: Mapping[str, object]) -> None:
         self._outbox.put(encode(event))
 
-    async def _dispatch(self) -> None:
-        commands = self._commands or self._make_commands()
-        while self._waiting:
-            command, begun = self._waiting.popleft()
-            try:
-                if begun is not None:
-                    await commands.obey(command, begun)  # sent before the permit lapsed, if it has
-                elif not self._has_lapsed:
-                    await commands.obey(command)
-            except (RequestError, RetryLaterError) as error:
-                self._refuse(error, command)
-            finally:
-                self._unanswered -= 1
-            self._close_if_over()
-        self._is_dispatching = False
-        self._waiting = None
-
-    def _make_commands(self) -> Commands:
+    def _make_dispatcher(self) -> Dispatcher:
         means = self._means
         self._attachments = Attachments(
             store=means.store,
@@ -317,7 +262,7 @@ class ClientSocket:
             on_ended=self._response_ended,
             on_lost=self._response_lost,
         )
-        self._commands = Commands(
+        commands = Commands(
             self._socket_id,
             caller=lambda: self.permit.principal,
             asker=self._asker,
@@ -330,14 +275,15 @@ class ClientSocket:
             spawn=self._spawn,
             on_cancel=self._cancel_went_on,
         )
-        return self._commands
+        self._dispatcher = Dispatcher(commands, spawn=self._spawn, on_done=self._command_done)
+        return self._dispatcher
 
     # ── closing ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _cancel_went_on(self, is_done: bool) -> None:
         """Take note that a cancel was accepted, or got its last answer."""
         self._stopped = True
-        self._unanswered += -1 if is_done else 1
+        self._open_cancels += -1 if is_done else 1
         self._close_if_over()
 
     def _response_ended(self, attachment: Attachment) -> None:
@@ -352,7 +298,10 @@ class ClientSocket:
 
     def _close_if_over(self) -> None:
         """Close after a stop, once its answers are given and nothing else is live here."""
-        if self._stopped and self._on_stop is OnStop.CLOSE and not self._attachments and not self._unanswered:
+        if not self._stopped or self._on_stop is not OnStop.CLOSE:
+            return
+        in_hand = 0 if self._dispatcher is None else self._dispatcher.in_hand
+        if not (self._attachments or self._open_cancels or in_hand):
             self.close(CloseCode.DONE, STOPPED_REASON)
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -28,6 +28,8 @@ _ACCEPTED: Final = frozenset({Submitted.QUEUED, Submitted.WAITING, Submitted.DUP
 class Submitter:
     """Submits. `key_name`: what the client calls the key that makes its create idempotent."""
 
+    __slots__ = ("_key_name", "_store")
+
     def __init__(self, store: Store, *, key_name: str) -> None:
         self._store = store
         self._key_name = key_name
