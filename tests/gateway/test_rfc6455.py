@@ -67,7 +67,7 @@ def is_utf8(data: bytes) -> bool:
 
 
 PAYLOADS = st.binary(max_size=90) | st.text(max_size=20).map(str.encode)
-# Whole frames, each of which breaks one rule at most: where two are broken, it is open which is told.
+# Whole frames, each of which breaks one rule at most by itself: where two are broken, it is open which is told.
 FRAMES = st.one_of(
     st.builds(sent, st.just(TEXT), st.text(max_size=20).map(str.encode)),
     st.builds(sent, st.sampled_from([TEXT, BINARY, CONTINUATION, CONTINUATION]), PAYLOADS, fin=st.booleans()),
@@ -90,13 +90,18 @@ def is_cut_short(heard: Heard, reference: Heard) -> bool:
     return bool(heard[0]) and heard[0][-1][0] == CLOSE and reference == (heard[0][:-1], 1002)
 
 
+def is_twice_wrong(heard: Heard, reference: Heard) -> bool:
+    """Tell whether a message that is too big begins within another: `websockets` looks at its size first."""
+    return heard == (reference[0], 1002) and reference[1] == 1009
+
+
 @given(st.lists(FRAMES, max_size=6).map(b"".join), st.lists(st.integers(0, 1500), max_size=6))
 def test_whatever_comes_is_read_as_websockets_reads_it(data: bytes, cuts: list[int]) -> None:
     """The same messages, in the same order, and the same code for the first rule that is broken, in any pieces."""
     places = sorted({0, *(cut for cut in cuts if cut < len(data)), len(data)})
     pieces = [data[start:end] for start, end in itertools.pairwise(places)]
     heard, reference = read(pieces), read_by_websockets(data)
-    assert heard == reference or is_cut_short(heard, reference)
+    assert heard == reference or is_cut_short(heard, reference) or is_twice_wrong(heard, reference)
     assert read([bytes([byte]) for byte in data]) == heard
 
 
