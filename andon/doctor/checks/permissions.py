@@ -25,7 +25,8 @@ KEYED: Final = (
 LONGER: Final = (
     ("XGROUP", "CREATE"), ("XGROUP", "DELCONSUMER"), ("XREADGROUP",), ("EVAL",), ("EVALSHA",),
 )  # fmt: skip
-KEYLESS: Final = (("TIME",), ("INFO",), ("PING",), ("SCRIPT", "LOAD"), ("WAIT",), ("MULTI",), ("EXEC",))
+KEYLESS: Final = (("TIME",), ("INFO",), ("PING",), ("SCRIPT", "LOAD"), ("WAIT",))
+ON_ONE_SERVER: Final = (("MULTI",), ("EXEC",))
 IN_A_CLUSTER: Final = (("ASKING",), ("CLUSTER", "INFO"), ("CLUSTER", "SLOTS"))
 WITH_SENTINELS: Final = (("ROLE",),)
 CHANNELS: Final = ("PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE")
@@ -54,7 +55,8 @@ def asked_of(site: Site, key: str) -> list[tuple[str, ...]]:
         ("EVAL", "-", "1", key),
         ("EVALSHA", "-", "1", key),
     ]
-    asked += [*KEYLESS, *(IN_A_CLUSTER if site.is_cluster else ()), *(WITH_SENTINELS if site.survey.sentinels else ())]
+    asked += [*KEYLESS, *(IN_A_CLUSTER if site.is_cluster else ON_ONE_SERVER)]
+    asked += WITH_SENTINELS if site.survey.sentinels else ()
     asked += [(name, channel, *(("m",) if name == "PUBLISH" else ())) for name in CHANNELS]
     asked += [(name, key, *(("m",) if name == "SPUBLISH" else ())) for name in SHARDED]
     return asked
