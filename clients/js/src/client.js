@@ -122,14 +122,17 @@ export class Client {
     // A lane of its own: its name comes back with each event, and tells which create the first one belongs to.
     const lane = eventId.replace(/[^A-Za-z0-9_.-]/g, "_").slice(0, 256);
     this.#streams.await(lane, stream);
-    this.#dialogue.say({
-      frame: { ...body, type: "response.create", event_id: eventId, stream_id: lane },
-      onAnswer: () => {},
-      onRefused: (error) => {
-        this.#streams.forgetLane(lane);
-        stream.fail(error);
-      },
-    });
+    const onRefused = (/** @type {unknown} */ error) => {
+      this.#streams.forgetLane(lane);
+      stream.fail(error);
+    };
+    try {
+      const frame = { ...body, type: "response.create", event_id: eventId, stream_id: lane };
+      this.#dialogue.say({ frame, onAnswer: () => {}, onRefused });
+    } catch (error) {
+      onRefused(error); // too much waits already: nothing is left of this one
+      throw error;
+    }
     return stream;
   }
 

@@ -1,5 +1,6 @@
 // The client: what is said again, what is numbered, what a stop and a detach are. The clock and the network are the test's.
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { test } from "node:test";
 
 import { Client, DetachedError, JobLostError, NotFoundError, OverloadedError, RequestError } from "../index.js";
@@ -372,4 +373,12 @@ test("a slow reader costs no more than the bound, and gets every event", async (
   }
   assert.deepEqual(numbers, upTo(202));
   assert.ok(answered > 5);
+});
+
+test("a create that is one too many is refused, and leaves nothing behind", async () => {
+  const { client } = await connected();
+  const signal = new AbortController().signal;
+  for (let n = 0; n < 1000; n += 1) client.create({ model: "m" });
+  assert.throws(() => client.create({ model: "m" }, { signal, eventId: "extra" }), OverloadedError);
+  assert.equal(getEventListeners(signal, "abort").length, 0);
 });
