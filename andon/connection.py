@@ -34,6 +34,8 @@ class StandingConnection(ABC):
         self._connection: AbstractConnection | None = None
         # Set while a connection stands: what /readyz and start-up wait for.
         self.connected = asyncio.Event()
+        # Nothing is expected of the present connection any more; that it is lost is a few turns of the loop away.
+        self._is_given_up = False
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[Self]:
@@ -74,6 +76,7 @@ class StandingConnection(ABC):
 
     async def _disconnect(self) -> None:
         self.connected.clear()
+        self._is_given_up = False
         connection, self._connection = self._connection, None
         self._lost()
         if connection is not None:
@@ -97,6 +100,7 @@ class StandingConnection(ABC):
     async def _give_up(self, why: str) -> None:
         """Close the transport, which makes the reader fail, which gives up the connection and opens another."""
         if self._connection is not None:
+            self._is_given_up = True
             _log.warning("connection.given_up", role=type(self).__name__, why=why)
             await self._connection.disconnect(nowait=True)
 

@@ -122,7 +122,8 @@ class Subscriber(StandingConnection):
     @property
     def deaf(self) -> bool:
         """Tell whether any wanted channel is unconfirmed at this moment."""
-        return not self.connected.is_set() or any(not confirmed.done() for confirmed in self._wanted.values())
+        is_heard = self.connected.is_set() and not self._is_given_up
+        return not is_heard or any(not confirmed.done() for confirmed in self._wanted.values())
 
     def _command(self, verb: str, channel: str) -> None:
         if self._connection is not None:

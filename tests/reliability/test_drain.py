@@ -103,6 +103,7 @@ async def test_sigterm_ends_the_process_with_exit_code_zero(
             await client.text_begun(response_id, deltas=1)
         brief = Prompt(tokens=100, rate=100)
         brief_id = await client.start(brief.body, stream_id="brief")
+        await client.text_begun(brief_id, deltas=1)
         for worker in stack.workers:
             worker.send_signal(signal.SIGTERM)
         assert (await client.ending(brief_id))["type"] == "response.completed"

@@ -24,7 +24,7 @@ async def _is_renewed(shop: Shop, worker: Worker) -> bool:
 async def test_a_job_claimed_before_the_lease_stands_again_is_not_taken_away(shop: Shop) -> None:
     """Swept twice while no beat has renewed the lease: its worker runs it on, and hears its stop."""
     async with shop.worker(lease_s=_LEASE_S) as worker:
-        await shop.database.call("FLUSHALL")
+        await shop.database.everywhere("FLUSHALL")
         response_id = await shop.speaking(Prompt(tokens=100_000))
         assert not await _is_renewed(shop, worker)
         for _ in range(2):
@@ -39,7 +39,7 @@ async def test_a_job_claimed_before_the_lease_stands_again_is_not_taken_away(sho
 async def test_a_job_of_a_worker_that_died_with_the_data_is_ended_a_lease_later(shop: Shop) -> None:
     """It claimed from the empty Redis and was killed before it renewed: nothing but the session names it."""
     async with shop.worker(lease_s=_LEASE_S) as worker:
-        await shop.database.call("FLUSHALL")
+        await shop.database.everywhere("FLUSHALL")
         response_id = await shop.speaking(Prompt(tokens=100_000))
         await worker.die()
         assert not await _is_renewed(shop, worker)
@@ -51,8 +51,8 @@ async def test_a_job_of_a_worker_that_died_with_the_data_is_ended_a_lease_later(
 async def test_a_lease_is_renewed_as_soon_as_the_stop_channel_is_back(shop: Shop) -> None:
     """Not at the next beat, a minute later: who looks for workers finds it."""
     async with shop.worker(lease_s=_LEASE_S) as worker:
-        await shop.database.call("FLUSHALL")
-        await shop.database.call("CLIENT", "KILL", "TYPE", "pubsub")
+        await shop.database.everywhere("FLUSHALL")
+        await shop.database.everywhere("CLIENT", "KILL", "TYPE", "pubsub")
         await wait_until(lambda: _is_renewed(shop, worker))
         assert await Leases(shop.database, lease_s=_LEASE_S).workers() == [worker.id]
 
@@ -76,8 +76,8 @@ async def test_nothing_is_claimed_until_the_lease_is_renewed(shop: Shop, monkeyp
     async with shop.worker(lease_s=_LEASE_S):
         monkeypatch.setattr(Leases, "renew", held)
         monkeypatch.setattr(Claimer, "_wait_for_room", counted)
-        await shop.database.call("FLUSHALL")
-        await shop.database.call("CLIENT", "KILL", "TYPE", "pubsub")
+        await shop.database.everywhere("FLUSHALL")
+        await shop.database.everywhere("CLIENT", "KILL", "TYPE", "pubsub")
         await wait_until(asked.is_set)
         response_id = await shop.create(Prompt())
         before = looks

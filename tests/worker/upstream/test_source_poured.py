@@ -97,6 +97,7 @@ async def test_a_stream_can_be_cut_as_soon_as_its_head_has_come(
         await entering
         assert begun == []
         await opening.__aexit__(None, None, None)
+    await until_settled(client)
     assert_nothing_in_use(client)
 
 
