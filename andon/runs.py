@@ -5,7 +5,7 @@ decides. Every method may be repeated after StoreUnavailable, because every scri
 anything. Cancelling the wait of any method is safe; the script may run all the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from andon import keys
@@ -88,16 +88,13 @@ class Runs(Reads):
     async def promote(self, rid: ResponseId) -> bool:
         """Give a waiting response its turn: into the queue first, then the session's script."""
         tag = tag_of(rid)
-        hints = self._enqueue(rid)
-        await self.database.first(hints)
-        reply = self.database.eval(
-            script("promote"),
+        reply = await self._eval_after(
+            self._enqueue_commands(rid),
+            "promote",
             [keys.job(rid), keys.log(rid), keys.lanes(tag)],
             [rid, self._live_ttl_ms, keys.events(tag)],
         )
-        for hint in hints:
-            await hint
-        return bool((await reply)[0] == b"queued")
+        return bool(reply[0] == b"queued")
 
     async def expire(self, rid: ResponseId) -> None:
         """End a job that no worker took in time, or before its deadline; leave any other alone."""
@@ -136,14 +133,9 @@ class Runs(Reads):
 
     async def claim(self, rid: ResponseId, worker_id: WorkerId) -> Claimed | Refused:
         """Become the owner of a queued job. The worker's job set is written first, so that it is a superset."""
-        *before, _ = self._claim_commands(rid, worker_id)
-        hints = [self.database.call(*command) for command in before]
-        await self.database.first(hints)
-        reply = self.database.eval(script("claim"), keys.of_ending(rid), self._claim_args(rid, worker_id))
-        self.database.go()
-        for hint in hints:
-            await hint
-        return await self.finish_claim(rid, worker_id, await reply)
+        hints, args = self._claim_hints(rid, worker_id), self._claim_args(rid, worker_id)
+        reply = await self._eval_after(hints, "claim", keys.of_ending(rid), args, is_urgent=True)
+        return await self.finish_claim(rid, worker_id, reply)
 
     def begin_claim(self, rid: ResponseId, worker_id: WorkerId, on_claim: Callable[[Claimed | Any], None]) -> bool:
         """Send a claim within this call, and tell of it within the callback in which it is answered.
@@ -162,7 +154,9 @@ class Runs(Reads):
                 told = error
             on_claim(told)
 
-        hear(self.database, self._claim_commands(rid, worker_id), on_reply, if_unknown=script("claim").text)
+        claim, names = script("claim"), keys.of_ending(rid)
+        command = ("EVALSHA", claim.sha, len(names), *names, *self._claim_args(rid, worker_id))
+        hear(self.database, [*self._claim_hints(rid, worker_id), command], on_reply, if_unknown=claim.text)
         self.database.go()
         return True
 
@@ -181,15 +175,11 @@ class Runs(Reads):
             await self._give_turn(id_of(told[1]))
         return refused
 
-    def _claim_commands(self, rid: ResponseId, worker_id: WorkerId) -> list[tuple[Argument, ...]]:
-        """Return what a claim is on one server: the hints, then the script."""
-        jobs, names = keys.worker_jobs(worker_id), keys.of_ending(rid)
-        return [
-            ("SADD", jobs, rid),
-            # A worker that dies before its next beat must not leave the set for ever.
-            ("PEXPIRE", jobs, KEYS_TTL_MS),
-            ("EVALSHA", script("claim").sha, len(names), *names, *self._claim_args(rid, worker_id)),
-        ]
+    @staticmethod
+    def _claim_hints(rid: ResponseId, worker_id: WorkerId) -> list[tuple[Argument, ...]]:
+        jobs = keys.worker_jobs(worker_id)
+        # A worker that dies before its next beat must not leave the set for ever.
+        return [("SADD", jobs, rid), ("PEXPIRE", jobs, KEYS_TTL_MS)]
 
     def _claim_args(self, rid: ResponseId, worker_id: WorkerId) -> list[Argument]:
         return [
@@ -260,10 +250,9 @@ class Runs(Reads):
         `usage` (JSON) is what its claim has cost so far; empty if no request was made.
         """
         rid = job.response_id
-        hints = self._enqueue(rid)
-        await self.database.first(hints)
-        reply = self.database.eval(
-            script("requeue"),
+        reply = await self._eval_after(
+            self._enqueue_commands(rid),
+            "requeue",
             keys.of_ending(rid),
             [
                 rid,
@@ -278,9 +267,7 @@ class Runs(Reads):
                 self._turn_ttl_ms,
             ],
         )
-        for hint in hints:
-            await hint
-        outcome = outcome_of(await reply)
+        outcome = outcome_of(reply)
         if outcome.tag is Written.STOPPED:
             self._tell_stopped(StopPath.REQUEUE)
         await self._give_turn(outcome.next_of_lane)
@@ -306,11 +293,30 @@ class Runs(Reads):
         """Take an ended job out of the worker's job set."""
         await self.database.call("SREM", keys.worker_jobs(worker_id), rid)
 
+    async def _eval_after(
+        self,
+        hints: Sequence[tuple[Argument, ...]],
+        name: str,
+        names: list[str],
+        args: list[Argument],
+        *,
+        is_urgent: bool = False,
+    ) -> Any:
+        """Run a script after the hints that must be written before it: in one write with them on one server.
+
+        `is_urgent`: within this call, not at the end of the turn.
+        """
+        sent = [self.database.call(*hint) for hint in hints]
+        await self.database.first(sent)
+        reply = self.database.eval(script(name), names, args)
+        if is_urgent:
+            self.database.go()
+        for hint in sent:
+            await hint
+        return await reply
+
     def _enqueue_commands(self, rid: ResponseId) -> list[tuple[Argument, ...]]:
         return [("XADD", keys.QUEUE, "*", "job", rid), ("PEXPIRE", keys.QUEUE, self._live_ttl_ms)]
-
-    def _enqueue(self, rid: ResponseId) -> list[Any]:
-        return [self.database.call(*command) for command in self._enqueue_commands(rid)]
 
     def _tell_stopped(self, path: StopPath) -> None:
         """Tell of a stop that a script settled, of a job that no worker had."""

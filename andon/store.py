@@ -122,16 +122,13 @@ class Store(Runs):
     async def _submit_in_turn(self, submission: Submission, instead_of: ResponseId | None) -> list[bytes]:
         """Submit with commands of their own, on whatever servers: the plain version, which says what fails."""
         tag = tag_of(submission.response_id)
-        hints = [self.database.call(*command) for command in self._index_commands(tag)]
-        hints += self._enqueue(submission.response_id)
-        await self.database.first(hints)
-        reply = self.database.eval(
-            script("submit"), self._submit_keys(submission, tag), self._submit_args(submission, tag, instead_of)
+        answer: list[bytes] = await self._eval_after(
+            [*self._index_commands(tag), *self._enqueue_commands(submission.response_id)],
+            "submit",
+            self._submit_keys(submission, tag),
+            self._submit_args(submission, tag, instead_of),
+            is_urgent=True,
         )
-        self.database.go()
-        for hint in hints:
-            await hint
-        answer: list[bytes] = await reply
         return answer
 
     @staticmethod
@@ -266,7 +263,7 @@ class Store(Runs):
 
     async def enqueue(self, rid: ResponseId) -> None:
         """Write a queue entry for a job that lost its own."""
-        for hint in self._enqueue(rid):
+        for hint in [self.database.call(*command) for command in self._enqueue_commands(rid)]:
             await hint
 
     async def renew(self, rid: ResponseId) -> None:
